@@ -1,0 +1,41 @@
+# Everything a developer or CI runs. `make run` and `make test` do their own set-up.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+RELEASE := target/release/sluicegate
+DEBUG := target/debug/sluicegate
+
+help: ## tell the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: setup-wasm release plugins ## build all, start the demo behind the proxy, say what to try
+	@echo "== building the demo's chat backend"
+	cargo build --release --package sluicegate-chat
+	@examples/demo/run.sh
+
+test: setup-wasm setup-peers lint ## everything CI runs
+	@echo "== building host and examples"
+	cargo build --workspace --all-targets
+	@echo "== building plugins"
+	$(DEBUG) plugin build plugins/* tests/plugins/*
+	@echo "== running all tests"
+	cargo test --workspace
+
+lint: ## formatting and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+release: ## the binary, at target/release/sluicegate
+	@echo "== building the proxy (wasmtime takes some minutes the first time)"
+	cargo build --release --package sluicegate
+
+plugins: release setup-wasm ## every reference plugin, at target/plugins/NAME.wasm
+	@echo "== building the reference plugins"
+	$(RELEASE) plugin build plugins/*
+
+setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
+	@scripts/setup-wasm.sh
+
+setup-peers: ## what the tests talk to: Node ws, Python websockets
+	@tests/peers/setup.sh
+
+.PHONY: help run test lint release plugins setup-wasm setup-peers

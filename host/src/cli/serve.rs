@@ -1,0 +1,92 @@
+//! `run` and `check`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::LocalRuntime;
+
+use super::{Failed, RunArguments};
+use crate::config::Config;
+use crate::limits::Limits;
+use crate::plugin::engine::{self, PoolSize};
+use crate::plugin::load::Loader;
+use crate::server;
+use crate::snapshot::Snapshot;
+
+/// Descriptors of a process that its connections cannot have.
+const OTHER_DESCRIPTORS: u64 = 100;
+/// Instances of plugins between requests, and those that a reload makes before the old ones are gone.
+const SPARE_INSTANCES: u64 = 1_000;
+/// Hook calls that may be under way at once: those that yielded, or wait for the host.
+const CALLS_MAX: u32 = 4_000;
+/// Address space to reserve for instances at most, of the 128 TiB a process has.
+const RESERVED_BYTES_MAX: u64 = 1 << 45;
+
+pub(super) fn run(arguments: RunArguments) -> Result<(), Failed> {
+    let config = match (&arguments.config, arguments.listen) {
+        (Some(file), _) => Config::load(file),
+        (None, Some(listen)) => Config::from_parts(listen, &arguments.upstream, &arguments.plugin),
+        (None, None) => return Err(Failed::Usage("either --config or --listen is needed".to_owned())),
+    };
+    let config = config.map_err(|errors| Failed::Usage(errors.to_string()))?;
+    let descriptors = raise_descriptor_limit();
+    let snapshot = load(config, descriptors)?;
+    server::run(snapshot).map_err(|error| Failed::Other(error.to_string()))
+}
+
+pub(super) fn check(file: &Path) -> Result<(), Failed> {
+    let config = Config::load(file).map_err(|errors| Failed::Usage(errors.to_string()))?;
+    let snapshot = load(config, 0)?;
+    let config = &snapshot.config;
+    println!(
+        "{}: fine ({} listeners, {} routes, {} upstreams, {} plugins)",
+        file.display(),
+        config.listeners.len(),
+        config.routes.len(),
+        config.upstreams.len(),
+        config.plugins.len(),
+    );
+    Ok(())
+}
+
+fn load(config: Config, descriptors: u64) -> Result<Snapshot, Failed> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failed::Other(format!("cannot start the plugin engine: {error}"));
+    let engine =
+        engine::new(pool_size(&config, descriptors)).map_err(|error| failed(&format!("{error:#}")))?;
+    let loader = Loader::new(engine, Arc::new(Limits::default()), config.server.workers);
+    let loader = loader.map_err(|error| failed(&format!("{error:#}")))?;
+    let runtime = LocalRuntime::new().map_err(|error| failed(&error))?;
+    runtime.block_on(Snapshot::load(config, &loader)).map_err(|errors| {
+        Failed::Usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// As many instances as the process can have sessions (two descriptors each), for each plugin of the longest list.
+fn pool_size(config: &Config, descriptors: u64) -> PoolSize {
+    let memory_bytes_max =
+        config.plugins.iter().map(|plugin| plugin.memory_bytes_max).max().unwrap_or(1 << 16);
+    let plugins = config.routes.iter().map(|route| route.plugins.len()).max().unwrap_or(0) as u64;
+    let sessions = descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2;
+    let wanted = sessions * plugins + SPARE_INSTANCES;
+    let possible = RESERVED_BYTES_MAX / (memory_bytes_max as u64).max(1 << 16);
+    let instances_max = u32::try_from(wanted.min(possible)).unwrap_or(u32::MAX);
+    PoolSize { instances_max, memory_bytes_max, calls_max: CALLS_MAX }
+}
+
+/// A proxy needs two descriptors per session, and the usual soft limit of 1,024 is there for programs that use
+/// `select`. The limit that is in force then.
+fn raise_descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls are given a valid pointer to a whole `rlimit`.
+    let raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+        }
+    };
+    if !raised {
+        tracing::warn!("cannot raise the limit on file descriptors");
+    }
+    limit.rlim_cur.min(1 << 20)
+}

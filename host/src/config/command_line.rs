@@ -1,0 +1,67 @@
+//! A configuration without a file: what `run --listen --upstream --plugin` says, with defaults for the rest.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Errors};
+use super::host::is_host_and_port;
+use super::names::to_name;
+use super::paths::existing_file;
+use super::text::quoted;
+use super::types::{
+    Config, Listener, Plugin, PluginIndex, Route, Server, Target, Upstream, UpstreamIndex, UpstreamServer,
+};
+use super::upstream::SERVER_ADDRESS;
+
+const UPSTREAM_NAME: &str = "default";
+
+impl Config {
+    /// One listener, one upstream of these `HOST:PORT`s, and a route for everything with the plugins in this order.
+    /// A plugin's name is its file's, without the extension.
+    pub fn from_parts(listen: SocketAddr, upstream: &[String], plugins: &[PathBuf]) -> Result<Self, Errors> {
+        let mut errors = Vec::new();
+        if upstream.is_empty() {
+            errors.push(error("--upstream", format!("expected {SERVER_ADDRESS}, found nothing")));
+        }
+        for address in upstream.iter().filter(|address| !is_host_and_port(address)) {
+            errors.push(error("--upstream", format!("expected {SERVER_ADDRESS}, found {}", quoted(address))));
+        }
+        let mut loaded: Vec<Plugin> = Vec::new();
+        for file in plugins {
+            match existing_file(file) {
+                Ok(path) => loaded.push(Plugin::new(unique_name(file, &loaded), path)),
+                Err(text) => errors.push(error("--plugin", text)),
+            }
+        }
+        if let Some(errors) = Errors::new(errors) {
+            return Err(errors);
+        }
+        let servers = upstream.iter().cloned().map(UpstreamServer::new).collect();
+        let mut route = Route::new(Target::Upstream(UpstreamIndex(0)));
+        route.plugins = (0..loaded.len()).map(PluginIndex).collect();
+        Ok(Self {
+            server: Server::default(),
+            listeners: vec![Listener::new(listen)],
+            plugins: loaded,
+            upstreams: vec![Upstream { name: UPSTREAM_NAME.to_owned(), servers }],
+            routes: vec![route],
+        })
+    }
+}
+
+fn error(option: &str, text: String) -> Error {
+    Error { file: "command line".to_owned(), position: None, key: option.to_owned(), text }
+}
+
+/// The file's name, with a number behind it where another plugin has that name.
+fn unique_name(file: &Path, others: &[Plugin]) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let name = Some(to_name(&stem)).filter(|name| !name.is_empty()).unwrap_or_else(|| "plugin".to_owned());
+    let is_free = |name: &String| others.iter().all(|other| other.name != *name);
+    let numbered = (2..).map(|number: usize| {
+        let number = format!("-{number}");
+        let length = name.len().min(super::names::NAME_BYTES_MAX - number.len());
+        format!("{}{number}", name.get(..length).unwrap_or_default())
+    });
+    std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or(name)
+}

@@ -1,0 +1,97 @@
+//! What holds where the file says nothing; `types.rs` documents each value.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use super::server::WORKERS_MAX;
+use super::types::{
+    HostHeader, Isolation, Limits, Listener, OnFailure, Plugin, Route, Server, Target, Timeouts,
+    UpstreamServer,
+};
+use super::units::{KIB, MIB};
+
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Default for Server {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self { workers: cores.min(WORKERS_MAX), shutdown_grace: Duration::from_secs(30) }
+    }
+}
+
+impl Listener {
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            header_timeout: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(75),
+            header_bytes_max: 64 * KIB,
+            headers_max: 100,
+        }
+    }
+}
+
+impl Plugin {
+    pub fn new(name: String, file: PathBuf) -> Self {
+        Self {
+            name,
+            file,
+            settings: None,
+            digest: None,
+            call_time_max: Duration::from_millis(10),
+            configure_time_max: Duration::from_secs(1),
+            memory_bytes_max: 16 * MIB,
+            isolation: Isolation::Session,
+            on_failure: OnFailure::Refuse,
+        }
+    }
+}
+
+impl UpstreamServer {
+    pub fn new(address: String) -> Self {
+        Self { address, weight: 1 }
+    }
+}
+
+impl Route {
+    /// Any host, any path, no plugins.
+    pub fn new(target: Target) -> Self {
+        Self {
+            hosts: Vec::new(),
+            path: "/".to_owned(),
+            target,
+            plugins: Vec::new(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            ping: None,
+            host_header: HostHeader::Keep,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(60),
+            send: Duration::from_secs(60),
+            idle: Duration::from_secs(3_600),
+            lifetime: None,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: MIB,
+            frame_bytes_max: MIB,
+            fragments_max: 1_024,
+            messages_rate: None,
+            waiting_bytes_max: 256 * KIB,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The validated configuration: what the rest of the host works with. No half-checked value is in here:
+//! names are resolved to indices, paths to absolute ones, texts to durations and sizes.
+//!
+//! Where a duration has no bounds of its own, it is 1 ms to 365 days.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+/// A whole configuration. Indices in it ([`PluginIndex`], [`UpstreamIndex`]) point into its own lists.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    pub listeners: Vec<Listener>,
+    pub plugins: Vec<Plugin>,
+    pub upstreams: Vec<Upstream>,
+    pub routes: Vec<Route>,
+}
+
+/// Position in [`Config::plugins`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PluginIndex(pub usize);
+
+/// Position in [`Config::upstreams`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UpstreamIndex(pub usize);
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// `workers`: threads that each own their connections. Default: the machine's cores. 1 to 1,024.
+    pub workers: usize,
+    /// `shutdown-grace`: how long sessions and requests may go on after SIGTERM. Default 30 s.
+    pub shutdown_grace: Duration,
+}
+
+/// `[[listener]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// `address`, such as `127.0.0.1:8080` or `[::]:80`. Port 0 takes a free one, told in the log.
+    pub address: SocketAddr,
+    /// `timeouts.header`: from the first byte of a request head (or from accepting the connection) to
+    /// its last. Default 60 s, nginx's `client_header_timeout`. Then 408.
+    pub header_timeout: Duration,
+    /// `timeouts.keep-alive`: how long a connection may idle between requests. Default 75 s, nginx's
+    /// `keepalive_timeout`.
+    pub keep_alive_timeout: Duration,
+    /// `limits.header-bytes-max`: a request head, request line included. Default 64 KiB, 1 KiB to 1 MiB. Then 431.
+    pub header_bytes_max: usize,
+    /// `limits.headers-max`: header lines of a request. Default 100, 1 to 1,000. Then 431.
+    pub headers_max: usize,
+}
+
+/// `[[plugin]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// `name`: unique, and what routes and the log call it.
+    pub name: String,
+    /// `file`: a component or a core module that carries one; relative to the configuration file's folder.
+    pub file: PathBuf,
+    /// `settings` as JSON; none where the key is absent.
+    pub settings: Option<String>,
+    /// `digest`: the SHA-256 the file must have.
+    pub digest: Option<[u8; 32]>,
+    /// `call-time-max`: the guest's own running time in one hook call. Default 10 ms, 1 ms to 60 s.
+    pub call_time_max: Duration,
+    /// `configure-time-max`: the same for `configure`. Default 1 s, 1 ms to 60 s.
+    pub configure_time_max: Duration,
+    /// `memory-max`: linear memory of one instance. Default 16 MiB, 64 KiB to 4 GiB.
+    pub memory_bytes_max: usize,
+    /// `isolation`: what shares an instance. Default `session`.
+    pub isolation: Isolation,
+    /// `on-failure`: what a trap or a time-out means. Default `refuse`.
+    pub on_failure: OnFailure,
+}
+
+/// `isolation`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each WebSocket session has an instance of its own.
+    Session,
+    /// The sessions of a worker share instances.
+    Shared,
+}
+
+/// `on-failure`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The request is answered with 500, the session closed with 1011.
+    Refuse,
+    /// Go on as if the plugin were not listed.
+    Pass,
+}
+
+/// `[[upstream]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// `name`: unique, and what routes and plugins call it.
+    pub name: String,
+    /// `servers`: at least one.
+    pub servers: Vec<UpstreamServer>,
+}
+
+/// One of `servers`: `"HOST:PORT"` or `{ address = "HOST:PORT", weight = 2 }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamServer {
+    /// `HOST:PORT`, IPv6 in brackets; a name is resolved when a connection is made.
+    pub address: String,
+    /// `weight`: its share of the round-robin. Default 1, 1 to 1,000.
+    pub weight: u32,
+}
+
+/// `[[route]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// `host`: a name (`chat.example.com`) or one wildcard label in front (`*.example.com`), lower-case, without port;
+    /// none: any host. No two routes have a host and a path in common.
+    pub hosts: Vec<String>,
+    /// `path`: a prefix by whole segments: `/ws` and `/ws/` both match `/ws`, `/ws/` and `/ws/x`, never `/wsx`. Begins
+    /// with `/`, holds no `?`. Default `/`.
+    pub path: String,
+    /// `upstream` or `files`: exactly one.
+    pub target: Target,
+    /// `plugins`, in the order their hooks run.
+    pub plugins: Vec<PluginIndex>,
+    pub timeouts: Timeouts,
+    pub limits: Limits,
+    /// `ping`: pings of the proxy's own to each side of a session.
+    pub ping: Option<Ping>,
+    /// `host-header`: the `host` the upstream is sent. Default `keep`. `host = "keep"` and `host = "server"` say the
+    /// same, as no host has such a name; any host matches then.
+    pub host_header: HostHeader,
+}
+
+/// What answers a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    Upstream(UpstreamIndex),
+    /// `files = { root, fallback }`: files below `root`; what is not there is answered with `fallback` (in the file
+    /// a path below `root`, here an absolute one; none: 404), as nginx's `try_files $uri /index.html` does.
+    Files {
+        root: PathBuf,
+        fallback: Option<PathBuf>,
+    },
+}
+
+/// `host-header`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostHeader {
+    /// What the client sent.
+    Keep,
+    /// The server's address as the configuration names it.
+    Server,
+    /// This name, with or without a port.
+    Name(HeaderValue),
+}
+
+/// `timeouts`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `connect`: to open a connection to a server of the upstream. Default 5 s; nginx's `proxy_connect_timeout`.
+    pub connect: Duration,
+    /// `read`: between two reads of the upstream's answer, its head included. Default 60 s; nginx's
+    /// `proxy_read_timeout`.
+    pub read: Duration,
+    /// `send`: between two writes to a peer that does not take what waits for it. Default 60 s; nginx's
+    /// `proxy_send_timeout` and `send_timeout`.
+    pub send: Duration,
+    /// `idle`: a session in which neither side sends anything. Default: `read` where that key is given, as
+    /// with nginx; else 1 h.
+    pub idle: Duration,
+    /// `lifetime`: a session's longest life. Default: none.
+    pub lifetime: Option<Duration>,
+}
+
+/// `limits` of a route: what one WebSocket peer may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `message-bytes-max`: payload of a message, inflated where it is inspected. Default 1 MiB, 1 B to 1 GiB. Then
+    /// close code 1009.
+    pub message_bytes_max: usize,
+    /// `frame-bytes-max`: payload of a frame on the wire. Default: `message-bytes-max`, 1 B to 1 GiB. Then 1009.
+    pub frame_bytes_max: usize,
+    /// `fragments-max`: frames of a message. Default 1,024, 1 to 1,000,000. Then 1008.
+    pub fragments_max: u32,
+    /// `messages-rate`: messages of each direction, such as `"100/s"`. Default: none. Then 1008.
+    pub messages_rate: Option<Rate>,
+    /// `waiting-bytes-max`: bytes held for a peer that reads slowly before the other is no longer read.
+    /// Default 256 KiB, 16 KiB to 64 MiB.
+    pub waiting_bytes_max: usize,
+}
+
+/// `"100/s"`: this many in each period, and as a burst. 1 to 1,000,000 in a second, minute or hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u32,
+    pub period: Duration,
+}
+
+/// `ping`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ping {
+    /// `interval`: between a side's last sign of life and a ping to it. 1 s or more; no default.
+    pub interval: Duration,
+    /// `timeout`: for any sign of life after it. Default 10 s. Then both sides are closed.
+    pub timeout: Duration,
+}

@@ -1,0 +1,153 @@
+//! One client connection: HTTP/1.1 exchanges one after another, and then, perhaps, a session.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::config::{self, Timeouts};
+use crate::drain::Drain;
+use crate::exchange::{self, Connection};
+use crate::guard::{self, Guard, Linger, lingering_close};
+use crate::reject::Error;
+use crate::server::Held;
+use crate::session::{Ended, Leg, Opened, Session};
+use crate::stall::Stall;
+use crate::upgrade::{About, Upgraded};
+use crate::worker::Worker;
+
+/// hyper's buffer must hold a whole head, and then some.
+const BUFFER_SPARE_BYTES: usize = 16 * 1024;
+
+/// Serve a client until its connection ends. A session goes on in a task of its own, so that nothing of HTTP is kept for
+/// as long as it lives.
+pub async fn serve(
+    stream: TcpStream,
+    client: SocketAddr,
+    listener: &config::Listener,
+    worker: Rc<Worker>,
+    held: Held,
+) {
+    let send_timeout = Rc::new(Cell::new(Timeouts::default().send));
+    let guard = Guard::new(Stall::new(stream, Rc::clone(&send_timeout)), limits(listener));
+    let connection = Connection {
+        worker: Rc::clone(&worker),
+        client,
+        scheme: "http",
+        verdict: guard.verdict(),
+        send_timeout,
+        upgraded: RefCell::new(None),
+    };
+    let exchanges = serve_exchanges(&guard, &connection, listener).await;
+    if let Err(error) = exchanges {
+        tracing::debug!(%client, %error, "connection ended");
+    }
+    let (stream, early) = guard.into_parts();
+    let mut stream = stream.into_inner();
+    match (connection.upgraded.take(), connection.verdict.head()) {
+        (Some(upgraded), _) => {
+            drop(tokio::task::spawn_local(serve_session(upgraded, stream, early, client, worker, held)));
+        }
+        (None, Some(rejection)) => {
+            let error = Error::Malformed(rejection);
+            tracing::warn!(%client, status = error.status().as_u16(), fault = ?error.fault(), %error, "request refused");
+            if stream.write_all(&error.answer_bytes()).await.is_ok() {
+                lingering_close(&mut stream, Linger::default()).await;
+            }
+        }
+        (None, None) => lingering_close(&mut stream, Linger::default()).await,
+    }
+}
+
+/// Answer requests until the client or a rule ends it, or a handshake has been answered with 101.
+async fn serve_exchanges(
+    guard: &Guard<Stall<TcpStream>>,
+    connection: &Connection,
+    listener: &config::Listener,
+) -> hyper::Result<()> {
+    let service = service_fn(async |request| Ok::<_, Infallible>(exchange::serve(connection, request).await));
+    let mut http = http1::Builder::new();
+    http.half_close(true)
+        .header_read_timeout(None)
+        .max_headers(listener.headers_max)
+        .max_buf_size(listener.header_bytes_max + BUFFER_SPARE_BYTES);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(guard), service));
+    let mut drain = connection.worker.drain.clone();
+    let mut drain = pin!(drain.wait_for(|drain| *drain != Drain::No));
+    let mut draining = false;
+    poll_fn(|cx| {
+        if !draining && Future::poll(drain.as_mut(), cx).is_ready() {
+            draining = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        if let Poll::Ready(result) = serving.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        // The client is gone amid an exchange: dropping it lets the upstream know.
+        guard.poll_abandoned(cx).map(Ok)
+    })
+    .await
+}
+
+async fn serve_session(
+    upgraded: Upgraded,
+    client_stream: TcpStream,
+    client_early: Bytes,
+    client: SocketAddr,
+    worker: Rc<Worker>,
+    _held: Held,
+) {
+    let about = upgraded.about;
+    let (session, early) = Session::new(Opened {
+        client: Leg::Tcp(client_stream),
+        upstream: upgraded.upstream,
+        client_early,
+        upstream_early: upgraded.upstream_early,
+        agreed: upgraded.agreed,
+        chain: upgraded.chain,
+        settings: upgraded.settings,
+    });
+    tracing::debug!(session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
+    let ended = session.run(early, worker.drain.clone()).await;
+    log_end(&about, client, &ended);
+}
+
+/// An end that both sides agreed on is nothing to look at; any other is what an operator searches the log for.
+fn log_end(about: &About, client: SocketAddr, ended: &Ended) {
+    let Ended { cause, clean, lived, messages, .. } = ended;
+    let (lived_ms, note) = (lived.as_millis(), &cause.note);
+    let (from_client, from_upstream) = (messages.client, messages.upstream);
+    if *clean && note.is_empty() {
+        tracing::debug!(
+            session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server,
+            closer = ?cause.closer, code = cause.code, reason = ?cause.reason, lived_ms, from_client, from_upstream,
+            "session closed"
+        );
+    } else {
+        tracing::info!(
+            session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server,
+            closer = ?cause.closer, code = cause.code, reason = ?cause.reason, clean, lived_ms, from_client,
+            from_upstream, note = %note, "session ended early"
+        );
+    }
+}
+
+fn limits(listener: &config::Listener) -> guard::Limits {
+    guard::Limits {
+        header_timeout: listener.header_timeout,
+        keep_alive_timeout: listener.keep_alive_timeout,
+        head_bytes_max: listener.header_bytes_max,
+        fields_max: listener.headers_max,
+        ..guard::Limits::default()
+    }
+}

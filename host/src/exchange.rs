@@ -1,0 +1,252 @@
+//! The life of one exchange, from its request to its answer, read downward: find the route, ask the plugins, pick a
+//! server, forward. What becomes a session goes on in [`crate::upgrade`] and [`crate::session`].
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::body::{ResponseBody, Timed};
+use crate::config::Target;
+use crate::forward::{self, Forwarded};
+use crate::guard::Verdict;
+use crate::handshake::{self, Handshake};
+use crate::headers::{remove_hop_by_hop, set_forwarded};
+use crate::plugin::requests::{self, Decision};
+use crate::plugin::{self, Lent};
+use crate::reject::Error;
+use crate::request::{Attributes, RequestHead, ResponseHead};
+use crate::snapshot::{Matched, Snapshot};
+use crate::upgrade::{self, Upgraded};
+use crate::upstream::Server;
+use crate::worker::Worker;
+use crate::{config, files};
+
+/// What the exchanges of one client connection have in common.
+pub struct Connection {
+    pub worker: Rc<Worker>,
+    pub client: SocketAddr,
+    pub scheme: &'static str,
+    /// What the guard says of the connection's bytes.
+    pub verdict: Verdict,
+    /// How long the client may take nothing: its route's `send`.
+    pub send_timeout: Rc<Cell<Duration>>,
+    /// A session that takes the connection over when its 101 is out.
+    pub upgraded: RefCell<Option<Upgraded>>,
+}
+
+/// One exchange, and what is known of it so far.
+pub struct Exchange<'a> {
+    pub connection: &'a Connection,
+    pub snapshot: Arc<Snapshot>,
+    /// The request, in the form it is lent to plugins.
+    pub lent: Lent,
+}
+
+/// Answer `request`, in any case.
+pub async fn serve(connection: &Connection, request: Request<Incoming>) -> Response<ResponseBody> {
+    let began = Instant::now();
+    let (parts, body) = request.into_parts();
+    let snapshot = connection.worker.snapshot();
+    let mut exchange = Exchange { connection, lent: Lent::default(), snapshot: Arc::clone(&snapshot) };
+    let answer = exchange.run(&snapshot, parts, body).await;
+    let answer = answer.map_err(|error| exchange.blame(error));
+    exchange.log(answer.as_ref(), began);
+    answer.unwrap_or_else(|error| error.answer())
+}
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    async fn run(
+        &mut self,
+        snapshot: &Snapshot,
+        parts: Parts,
+        body: Incoming,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let handshake = self.parse(parts);
+        let handshake = handshake?;
+        let request = self.lent.request();
+        let matched = snapshot.route(request.authority.as_bytes(), request.path_and_query.path());
+        let matched = matched.ok_or(Error::NoRoute)?;
+        self.connection.send_timeout.set(matched.route.timeouts.send);
+        request.upstream = match matched.route.target {
+            Target::Upstream(upstream) => Some(upstream),
+            Target::Files { .. } => None,
+        };
+        match requests::on_request(matched.plugins, self.connection.worker.index, &mut self.lent).await? {
+            Decision::Pass => {}
+            Decision::Respond(response) => return plugin_answer("request hook", response),
+        }
+        self.lent.request().editable = false;
+        match (self.lent.request().upstream, &matched.route.target, handshake) {
+            (Some(upstream), _, Some(handshake)) => upgrade::run(self, matched, upstream, handshake).await,
+            (Some(upstream), _, None) => self.forward(matched, upstream, body).await,
+            (None, Target::Files { root, fallback }, _) => self.file(root, fallback.as_deref()).await,
+            (None, Target::Upstream(_), _) => Err(Error::NoRoute),
+        }
+    }
+
+    /// Take the request apart, once. It is there for plugins and log lines even where it is no good.
+    fn parse(&mut self, parts: Parts) -> Result<Option<Handshake>, Error> {
+        let handshake = handshake::parse(&parts.method, parts.version, &parts.headers);
+        // The authority of an absolute-form target comes before `Host` (RFC 9112 §3.2.2).
+        let authority = match parts.uri.authority() {
+            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+            None => parts.headers.get(header::HOST).cloned(),
+        };
+        let mut headers = parts.headers;
+        remove_hop_by_hop(&mut headers);
+        // Answered by the proxy itself, when the body is asked for.
+        headers.remove(header::EXPECT);
+        let subprotocols = handshake.as_ref().ok().and_then(|handshake| handshake.as_ref());
+        self.lent.request = Some(Box::new(RequestHead {
+            method: parts.method,
+            scheme: self.connection.scheme,
+            authority: authority.unwrap_or(HeaderValue::from_static("")),
+            path_and_query: parts
+                .uri
+                .into_parts()
+                .path_and_query
+                .unwrap_or(http::uri::PathAndQuery::from_static("/")),
+            version: parts.version,
+            headers,
+            client: self.connection.client,
+            websocket: subprotocols.map(|handshake| handshake.subprotocols.clone()),
+            editable: true,
+            upstream: None,
+            upstream_names: Arc::clone(&self.snapshot.upstream_names),
+            affinity: None,
+            attributes: Attributes::new(),
+            held: Vec::new(),
+        }));
+        Ok(handshake?)
+    }
+
+    /// Plain HTTP: the request goes out and its answer comes back, both streamed.
+    async fn forward(
+        &mut self,
+        matched: Matched<'_>,
+        upstream: config::UpstreamIndex,
+        body: Incoming,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let timeouts = matched.route.timeouts;
+        let snapshot = Arc::clone(&self.snapshot);
+        let upstream = snapshot.upstream(upstream).ok_or(Error::NoRoute)?;
+        let affinity = self.lent.request().affinity.as_deref();
+        let (stream, server) = upstream.connect(affinity, Instant::now() + timeouts.connect).await?;
+        let body = Timed::new(body, timeouts.read);
+        let request = self.outgoing(matched.route, server).map(|()| body);
+        let Forwarded { head, body } = forward::send(stream, request, timeouts).await?;
+        let head = self.offer_response(matched, head).await?;
+        Ok(answer(head, ResponseBody::Upstream(body)))
+    }
+
+    async fn file(
+        &mut self,
+        root: &std::path::Path,
+        fallback: Option<&std::path::Path>,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let request = self.lent.request();
+        let mut get = Request::new(());
+        *get.method_mut() = request.method.clone();
+        *get.uri_mut() = request.path_and_query.clone().into();
+        *get.headers_mut() = request.headers.clone();
+        let answer = files::serve(root, fallback, get).await.map_err(Error::File)?;
+        Ok(answer.map(ResponseBody::File))
+    }
+
+    /// The request as it goes to `server`.
+    pub fn outgoing(&mut self, route: &config::Route, server: &Server) -> Request<()> {
+        let request = self.lent.request();
+        let mut outgoing = Request::new(());
+        *outgoing.method_mut() = request.method.clone();
+        *outgoing.uri_mut() = request.path_and_query.clone().into();
+        *outgoing.version_mut() = Version::HTTP_11;
+        let mut headers = request.headers.clone();
+        let host = match &route.host_header {
+            config::HostHeader::Keep => Some(request.authority.clone()),
+            config::HostHeader::Server => HeaderValue::from_str(&server.address).ok(),
+            config::HostHeader::Name(name) => Some(name.clone()),
+        };
+        headers.insert(header::HOST, host.unwrap_or_else(|| request.authority.clone()));
+        set_forwarded(&mut headers, request.client.ip(), request.scheme, &request.authority);
+        *outgoing.headers_mut() = headers;
+        outgoing
+    }
+
+    /// The head of an upstream's answer, without what ends at this hop, as the response hooks leave it.
+    pub async fn offer_response(
+        &mut self,
+        matched: Matched<'_>,
+        mut head: Box<ResponseHead>,
+    ) -> Result<Box<ResponseHead>, Error> {
+        remove_hop_by_hop(&mut head.headers);
+        if matched.plugins.iter().any(|plugin| plugin.has_response_hook()) {
+            self.lent.response = Some(head);
+            requests::on_response(matched.plugins, self.connection.worker.index, &mut self.lent).await?;
+            head = self.lent.response.take().unwrap_or_default();
+        }
+        Ok(head)
+    }
+
+    /// A body that came to a bad end has its reason in what the guard saw.
+    fn blame(&self, error: Error) -> Error {
+        match (self.connection.verdict.body(), error) {
+            (Some(rejection), Error::BodyBroken | Error::NoAnswer(_)) => Error::Malformed(rejection),
+            (_, error) => error,
+        }
+    }
+
+    fn log(&mut self, answer: Result<&Response<ResponseBody>, &Error>, began: Instant) {
+        let request = self.lent.request();
+        let elapsed_ms = began.elapsed().as_millis();
+        let (client, method, path) = (request.client, &request.method, request.path_and_query.path());
+        let host = String::from_utf8_lossy(request.authority.as_bytes());
+        match answer {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                tracing::debug!(%client, %method, ?host, ?path, status, elapsed_ms, "request answered");
+            }
+            Err(error) => {
+                let (status, fault) = (error.status().as_u16(), error.fault());
+                tracing::warn!(%client, %method, ?host, ?path, status, ?fault, %error, elapsed_ms, "request refused");
+            }
+        }
+    }
+}
+
+/// An upstream's answer for the client.
+pub fn answer(head: Box<ResponseHead>, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+/// A plugin's answer for the client.
+pub fn plugin_answer(plugin: &str, answer: plugin::Response) -> Result<Response<ResponseBody>, Error> {
+    let status =
+        StatusCode::from_u16(answer.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
+    let status =
+        status.ok_or_else(|| Error::PluginAnswer { plugin: plugin.to_owned(), status: answer.status })?;
+    let mut response = Response::new(ResponseBody::from(answer.body));
+    *response.status_mut() = status;
+    for field in answer.headers {
+        let name = header::HeaderName::from_bytes(field.name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(&field.value))
+            && name != header::CONTENT_LENGTH
+        {
+            response.headers_mut().append(name, value);
+        }
+    }
+    remove_hop_by_hop(response.headers_mut());
+    Ok(response)
+}

@@ -1,0 +1,134 @@
+//! Header fields on their way through a proxy: what ends at each hop, and what the proxy says of the client.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::{self, HeaderName, HeaderValue};
+
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Fields of one connection (RFC 9110 §7.6.1), whether or not `Connection` names them.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// "A sender MUST NOT send a connection option corresponding to a field that is intended for all recipients"
+/// (RFC 9110 §7.6.1). One that does so is after a decision based on the field, here or at the upstream, so its
+/// word is not taken for these.
+const FOR_ALL_RECIPIENTS: [HeaderName; 9] = [
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::HOST,
+    header::ORIGIN,
+    header::SET_COOKIE,
+    header::FORWARDED,
+];
+
+/// Remove what belongs to the connection the message came on: "Intermediaries MUST parse a received Connection
+/// header field before a message is forwarded and, for each connection-option in this field, remove any header or
+/// trailer field(s) from the message with the same name as the connection-option" (RFC 9110 §7.6.1).
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(tokens)
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .filter(|name| !FOR_ALL_RECIPIENTS.contains(name) && !name.as_str().starts_with("sec-websocket-"))
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Tell the upstream who the client is and how it came. What the client said of itself in these fields is
+/// replaced: nobody vouches for it.
+pub fn set_forwarded(headers: &mut HeaderMap, client: IpAddr, scheme: &'static str, host: &HeaderValue) {
+    headers.remove(header::FORWARDED);
+    // An address is always a valid value.
+    if let Ok(client) = HeaderValue::try_from(client.to_canonical().to_string()) {
+        headers.insert(X_REAL_IP, client.clone());
+        headers.insert(X_FORWARDED_FOR, client);
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    headers.insert(X_FORWARDED_HOST, host.clone());
+}
+
+/// The members of a list-valued field's line, without white space and empty members (RFC 9110 §5.6.1).
+pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+/// Whether any line of a list-valued field has this member, in any case of letters.
+pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers.get_all(name).iter().flat_map(tokens).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            })
+    }
+
+    #[test]
+    fn rfc9110_7_6_1_fields_of_the_connection_end_here() {
+        let mut map = headers(&[
+            ("connection", "keep-alive, X-Hop"),
+            ("connection", "upgrade"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "websocket"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("x-hop", "1"),
+            ("x-end", "2"),
+        ]);
+        remove_hop_by_hop(&mut map);
+        assert_eq!(map, headers(&[("x-end", "2")]));
+    }
+
+    #[test]
+    fn a_client_cannot_have_fields_for_all_recipients_removed() {
+        let kept = [("origin", "https://a.example"), ("host", "b.example"), ("sec-websocket-key", "k")];
+        let mut map = headers(&kept);
+        map.append("connection", HeaderValue::from_static("origin, Host, sec-websocket-key"));
+        remove_hop_by_hop(&mut map);
+        assert_eq!(map, headers(&kept));
+    }
+
+    #[test]
+    fn what_a_client_says_of_its_address_is_replaced() {
+        let mut map = headers(&[
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-real-ip", "203.0.113.9"),
+            ("forwarded", "for=203.0.113.9"),
+        ]);
+        let host = HeaderValue::from_static("chat.example.com:8080");
+        set_forwarded(&mut map, "::ffff:192.0.2.7".parse().unwrap(), "http", &host);
+        let expected = headers(&[
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-real-ip", "192.0.2.7"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "chat.example.com:8080"),
+        ]);
+        assert_eq!(map, expected);
+    }
+}

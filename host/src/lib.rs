@@ -1,0 +1,25 @@
+//! Sluicegate: a reverse proxy for WebSocket and HTTP applications, programmed with WebAssembly.
+
+mod body;
+pub mod cli;
+pub mod config;
+mod connection;
+mod drain;
+mod exchange;
+mod files;
+mod forward;
+mod guard;
+mod handshake;
+mod headers;
+pub mod limits;
+pub mod plugin;
+mod reject;
+pub mod request;
+mod route;
+pub mod server;
+mod session;
+pub mod snapshot;
+mod stall;
+mod upgrade;
+mod upstream;
+mod worker;

@@ -1,0 +1,419 @@
+//! From a file to a plugin ready to be called.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
+use super::chain::Shared;
+use super::engine::TICK;
+use super::host;
+use super::image::{self, Instrumented};
+use super::instance::{Failure, Instance, failure_reason, prepare};
+use super::state::{Identity, Phase, State};
+use crate::config;
+use crate::limits::Limits;
+
+/// The hooks a plugin may export.
+pub const HOOKS: [&str; 4] = [
+    "sluicegate:hooks/lifecycle@0.1.0",
+    "sluicegate:hooks/request-hook@0.1.0",
+    "sluicegate:hooks/response-hook@0.1.0",
+    "sluicegate:hooks/session-hook@0.1.0",
+];
+
+/// Sessions that share one instance at most: a trap ends them all.
+const SHARED_BY_MAX: usize = 1_000;
+
+const PACKAGE: &str = "sluicegate:hooks/";
+
+/// Instances a worker keeps for requests between calls.
+const POOLED_PER_WORKER_MAX: usize = 64;
+
+/// A loaded, configured plugin: immutable and shared by all workers.
+pub struct Plugin {
+    pub config: config::Plugin,
+    pub(super) identity: Arc<Identity>,
+    pub(super) pre: InstancePre<State>,
+    pub(super) hooks: Hooks,
+    /// Settings to give to each new instance, where no image could be taken.
+    pub(super) configure_each: Option<String>,
+    /// By worker: instances between requests. Only its own worker takes from it, so the lock is never waited for.
+    idle: Box<[Mutex<Vec<Instance>>]>,
+    /// By worker: the instance that takes new sessions, where sessions share; kept alive by them.
+    shared: Box<[Mutex<Weak<Shared>>]>,
+}
+
+/// Where each hook is in a component; none where the plugin does not have it.
+#[derive(Clone)]
+pub(super) struct Hooks {
+    pub lifecycle: Option<lifecycle::GuestIndices>,
+    pub request: Option<request_hook::GuestIndices>,
+    pub response: Option<response_hook::GuestIndices>,
+    pub session: Option<session_hook::GuestIndices>,
+}
+
+/// What a plugin file asks for and offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Of this package: hooks.
+    pub exports: Vec<String>,
+    pub imports: Vec<String>,
+    pub bytes: usize,
+    pub digest: [u8; 32],
+}
+
+/// Why a plugin cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin `{plugin}` ({}): {kind}", file.display())]
+pub struct LoadError {
+    pub plugin: String,
+    pub file: PathBuf,
+    pub kind: LoadErrorKind,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadErrorKind {
+    #[error("cannot be read: {0}")]
+    Read(io::Error),
+    #[error("its digest is sha256:{found}, the configuration asks for sha256:{expected}")]
+    Digest { found: String, expected: String },
+    #[error("is no WebAssembly: a component or a core module built for wasm32-unknown-unknown was expected")]
+    NotWasm,
+    #[error("no component could be made of this core module: {0}; was it built with sluicegate-sdk?")]
+    NoComponent(String),
+    #[error("does not compile: {0}")]
+    Compile(String),
+    #[error("exports `{export}`, which this proxy does not know; it knows {}", list(&HOOKS))]
+    UnknownHook { export: String },
+    #[error("exports none of the hooks of this proxy, so it is a component for something else; expected one of {}", list(&HOOKS))]
+    NoHook,
+    #[error("imports `{import}`, which this proxy does not have; it has {} and WASI 0.2", list(&host::INTERFACES))]
+    UnknownImport { import: String },
+    #[error("its imports do not fit this proxy's: {0}")]
+    Imports(String),
+    #[error("its `{hook}` does not have the functions this proxy calls: {text}")]
+    Hook { hook: &'static str, text: String },
+    #[error("is given settings, but takes none (it does not export lifecycle)")]
+    NoSettings,
+    #[error("refuses its settings: {0}")]
+    Settings(String),
+    #[error("fails in configure: {0}")]
+    Configure(String),
+    #[error("fails to start: {0}")]
+    Start(String),
+}
+
+/// Loads plugins for one engine.
+pub struct Loader {
+    engine: Engine,
+    linker: Linker<State>,
+    limits: Arc<Limits>,
+    workers: usize,
+}
+
+// === impl Loader ===
+
+impl Loader {
+    pub fn new(engine: Engine, limits: Arc<Limits>, workers: usize) -> wasmtime::Result<Self> {
+        let mut linker = Linker::new(&engine);
+        host::link(&mut linker)?;
+        Ok(Self { engine, linker, limits, workers })
+    }
+
+    /// Read, check, compile, configure and try `config`'s plugin.
+    pub async fn load(&self, config: &config::Plugin) -> Result<Arc<Plugin>, LoadError> {
+        let fail = |kind| LoadError { plugin: config.name.clone(), file: config.file.clone(), kind };
+        let plugin = self.load_parts(config).await.map_err(fail)?;
+        // What only shows at run time shows now, not at the first request.
+        let first = Instance::new(&plugin).await;
+        let first = first.map_err(|failure| fail(LoadErrorKind::Start(failure.reason.to_string())))?;
+        plugin.put_back(0, first);
+        Ok(plugin)
+    }
+
+    async fn load_parts(&self, config: &config::Plugin) -> Result<Arc<Plugin>, LoadErrorKind> {
+        let file = fs::read(&config.file).map_err(LoadErrorKind::Read)?;
+        check_digest(&file, config.digest)?;
+        let bytes = to_component(file)?;
+        let component = self.compile(&bytes)?;
+        let has_settings = self.check_interfaces(&component)?;
+        let identity = Arc::new(Identity {
+            name: config.name.as_str().into(),
+            limits: Arc::clone(&self.limits),
+            log: host::log::Allowance::default(),
+            call_ticks: ticks(config.call_time_max),
+            configure_ticks: ticks(config.configure_time_max),
+        });
+        let (component, configure_each) = match (has_settings, &config.settings) {
+            (false, None) => (component, None),
+            (false, Some(_)) => return Err(LoadErrorKind::NoSettings),
+            (true, settings) => {
+                let settings = settings.as_deref().unwrap_or("{}");
+                match self.image(config, &identity, &bytes, settings).await? {
+                    Some(configured) => (configured, None),
+                    None => {
+                        self.configure(config, &identity, &component, settings).await?;
+                        (component, Some(settings.to_owned()))
+                    }
+                }
+            }
+        };
+        let pre = self.link(&component)?;
+        Ok(Arc::new(Plugin {
+            hooks: hooks(&pre)?,
+            config: config.clone(),
+            identity,
+            pre,
+            configure_each,
+            idle: (0..self.workers.max(1)).map(|_| Mutex::default()).collect(),
+            shared: (0..self.workers.max(1)).map(|_| Mutex::default()).collect(),
+        }))
+    }
+
+    fn compile(&self, bytes: &[u8]) -> Result<Component, LoadErrorKind> {
+        Component::new(&self.engine, bytes).map_err(|error| LoadErrorKind::Compile(format!("{error:#}")))
+    }
+
+    fn link(&self, component: &Component) -> Result<InstancePre<State>, LoadErrorKind> {
+        let linked = self.linker.instantiate_pre(component);
+        linked.map_err(|error| LoadErrorKind::Imports(format!("{error:#}")))
+    }
+
+    /// Nothing unknown, in either direction, is skipped: it may be the origin check.
+    fn check_interfaces(&self, component: &Component) -> Result<bool, LoadErrorKind> {
+        let description = component.component_type();
+        let mut known = Vec::new();
+        for (export, _) in description.exports(&self.engine).filter(|(name, _)| name.starts_with(PACKAGE)) {
+            match HOOKS.iter().find(|hook| **hook == export) {
+                Some(hook) => known.push(*hook),
+                None => return Err(LoadErrorKind::UnknownHook { export: export.to_owned() }),
+            }
+        }
+        if known.iter().all(|hook| *hook == "sluicegate:hooks/lifecycle@0.1.0") {
+            return Err(LoadErrorKind::NoHook);
+        }
+        for (import, _) in description.imports(&self.engine) {
+            let ours = host::INTERFACES.contains(&import) || import.starts_with("wasi:");
+            if !ours {
+                return Err(LoadErrorKind::UnknownImport { import: import.to_owned() });
+            }
+        }
+        Ok(known.contains(&"sluicegate:hooks/lifecycle@0.1.0"))
+    }
+
+    /// The component configured and compiled, or none where its shape allows no image.
+    async fn image(
+        &self,
+        config: &config::Plugin,
+        identity: &Arc<Identity>,
+        bytes: &[u8],
+        settings: &str,
+    ) -> Result<Option<Component>, LoadErrorKind> {
+        let instrumented = match image::instrument(bytes) {
+            Ok(instrumented) => instrumented,
+            Err(error) => {
+                tracing::info!(
+                    plugin = config.name,
+                    "configured in each instance, as no image can be taken: {error:#}"
+                );
+                return Ok(None);
+            }
+        };
+        let copy = self.compile(&instrumented.bytes)?;
+        let (store, instance) = self.configure(config, identity, &copy, settings).await?;
+        let snapshot = take(instrumented, store, instance).await.map_err(LoadErrorKind::Configure)?;
+        self.compile(&snapshot).map(Some)
+    }
+
+    /// Run `configure` in a new instance of `component`.
+    async fn configure(
+        &self,
+        config: &config::Plugin,
+        identity: &Arc<Identity>,
+        component: &Component,
+        settings: &str,
+    ) -> Result<(Store<State>, wasmtime::component::Instance), LoadErrorKind> {
+        let pre = self.link(component)?;
+        let state = State::new(Arc::clone(identity), config.memory_bytes_max, Phase::Configure);
+        let mut store = Store::new(&self.engine, state);
+        prepare(&mut store);
+        store.data_mut().begin_call(identity.configure_ticks);
+        let failed = |error: wasmtime::Error| LoadErrorKind::Configure(failure_reason(&error).to_string());
+        let instance = pre.instantiate_async(&mut store).await.map_err(failed)?;
+        let indices = lifecycle::GuestIndices::new(&pre)
+            .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
+        let guest = indices.load(&mut store, &instance).map_err(failed)?;
+        store.data_mut().begin_call(identity.configure_ticks);
+        store.set_epoch_deadline(1);
+        let configured = guest.call_configure(&mut store, settings).await.map_err(failed)?;
+        configured.map_err(|text| LoadErrorKind::Settings(text.to_string()))?;
+        Ok((store, instance))
+    }
+}
+
+async fn take(
+    instrumented: Instrumented<'_>,
+    mut store: Store<State>,
+    instance: wasmtime::component::Instance,
+) -> Result<Vec<u8>, String> {
+    instrumented.snapshot(&mut store, instance).await.map_err(|error| format!("{error:#}"))
+}
+
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loader").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+// === impl Plugin ===
+
+impl Plugin {
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.identity.name)
+    }
+
+    pub fn has_request_hook(&self) -> bool {
+        self.hooks.request.is_some()
+    }
+
+    pub fn has_response_hook(&self) -> bool {
+        self.hooks.response.is_some()
+    }
+
+    pub fn has_session_hook(&self) -> bool {
+        self.hooks.session.is_some()
+    }
+
+    /// An instance for one request hook; [`Plugin::put_back`] it when the call went well.
+    pub async fn take(self: &Arc<Self>, worker: usize) -> Result<Instance, Failure> {
+        let idle = self.idle.get(worker).and_then(|idle| lock(idle).pop());
+        match idle {
+            Some(instance) => Ok(instance),
+            None => Instance::new(self).await,
+        }
+    }
+
+    /// The instance of this worker that new sessions share: a new one when the last is lost or holds enough.
+    pub(super) async fn shared(self: &Arc<Self>, worker: usize) -> Result<Arc<Shared>, Failure> {
+        let slot = self.shared.get(worker);
+        let current = slot.and_then(|slot| lock(slot).upgrade());
+        if let Some(shared) =
+            current.filter(|shared| !shared.is_lost() && Arc::strong_count(shared) <= SHARED_BY_MAX)
+        {
+            return Ok(shared);
+        }
+        let shared = Arc::new(Shared::new(Instance::new(self).await?));
+        if let Some(slot) = slot {
+            *lock(slot) = Arc::downgrade(&shared);
+        }
+        Ok(shared)
+    }
+
+    pub fn put_back(&self, worker: usize, instance: Instance) {
+        if let Some(idle) = self.idle.get(worker) {
+            let mut idle = lock(idle);
+            if idle.len() < POOLED_PER_WORKER_MAX {
+                idle.push(instance);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.config.name).finish_non_exhaustive()
+    }
+}
+
+/// What a file is and holds, without running it.
+pub fn describe(file: Vec<u8>) -> Result<Description, LoadErrorKind> {
+    let (bytes, digest) = (file.len(), Sha256::digest(&file).into());
+    let component = to_component(file)?;
+    let mut config = wasmtime::Config::new();
+    config.concurrency_support(false);
+    let engine = Engine::new(&config).map_err(|error| LoadErrorKind::Compile(format!("{error:#}")))?;
+    let component =
+        Component::new(&engine, component).map_err(|error| LoadErrorKind::Compile(format!("{error:#}")))?;
+    let description = component.component_type();
+    Ok(Description {
+        exports: description.exports(&engine).map(|(name, _)| name.to_owned()).collect(),
+        imports: description.imports(&engine).map(|(name, _)| name.to_owned()).collect(),
+        bytes,
+        digest,
+    })
+}
+
+/// Lower-case hexadecimal, as `digest` is written.
+pub fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn check_digest(file: &[u8], expected: Option<[u8; 32]>) -> Result<(), LoadErrorKind> {
+    let Some(expected) = expected else { return Ok(()) };
+    let found: [u8; 32] = Sha256::digest(file).into();
+    if found == expected {
+        Ok(())
+    } else {
+        Err(LoadErrorKind::Digest { found: hex(&found), expected: hex(&expected) })
+    }
+}
+
+/// A component as it is; of a core module with a component's type in it, make the component.
+pub fn to_component(file: Vec<u8>) -> Result<Vec<u8>, LoadErrorKind> {
+    match file.get(..8) {
+        Some(b"\0asm\x0d\0\x01\0") => Ok(file),
+        Some(b"\0asm\x01\0\0\0") => {
+            let mut encoder = wit_component::ComponentEncoder::default();
+            let encoded = encoder.validate(true).module(&file).and_then(|encoder| encoder.encode());
+            encoded.map_err(|error| LoadErrorKind::NoComponent(format!("{error:#}")))
+        }
+        _ => Err(LoadErrorKind::NotWasm),
+    }
+}
+
+fn hooks(pre: &InstancePre<State>) -> Result<Hooks, LoadErrorKind> {
+    let component = pre.component();
+    let bind = |hook: &'static str| {
+        move |error: wasmtime::Error| LoadErrorKind::Hook { hook, text: format!("{error:#}") }
+    };
+    let has = |name: &str| component.get_export_index(None, name).is_some();
+    let [lifecycle, request, response, session] = HOOKS.map(has);
+    Ok(Hooks {
+        lifecycle: lifecycle
+            .then(|| lifecycle::GuestIndices::new(pre))
+            .transpose()
+            .map_err(bind("lifecycle"))?,
+        request: request
+            .then(|| request_hook::GuestIndices::new(pre))
+            .transpose()
+            .map_err(bind("request-hook"))?,
+        response: response
+            .then(|| response_hook::GuestIndices::new(pre))
+            .transpose()
+            .map_err(bind("response-hook"))?,
+        session: session
+            .then(|| session_hook::GuestIndices::new(pre))
+            .transpose()
+            .map_err(bind("session-hook"))?,
+    })
+}
+
+/// Ticks a guest may run; one more than the time holds, as the first is cut short.
+fn ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_nanos() / TICK.as_nanos()).unwrap_or(u32::MAX)
+}
+
+fn list(names: &[&str]) -> String {
+    names.join(", ")
+}

@@ -1,0 +1,55 @@
+//! Plugins: all that knows wasmtime.
+//!
+//! A plugin's way: [`load`] reads the file, makes a component of it, checks its imports and exports, compiles it,
+//! configures it once and takes the memory image; the result is a [`Plugin`], shared by all workers and
+//! immutable. An [`instance`] of it is made per WebSocket session, or taken from a worker's pool for a request.
+//! [`requests`] runs the request and response hooks of a route, [`chain`] the session hooks of one session.
+
+mod bindings;
+pub mod chain;
+pub mod connection_view;
+pub mod engine;
+pub(crate) mod host;
+mod image;
+pub mod instance;
+pub mod load;
+pub mod requests;
+mod state;
+
+pub use bindings::exports::sluicegate::hooks::session_hook::{CloseInfo, Closer};
+pub use bindings::sluicegate::hooks::connection::MessageKinds;
+pub use bindings::sluicegate::hooks::types::{
+    CloseReason, MessageParam as MessageRef, MessageResult as Message, Response, Side,
+};
+pub use load::{LoadError, Plugin};
+pub use state::Lent;
+
+use sluicegate_websocket::Payload;
+
+impl Message {
+    pub fn as_ref(&self) -> MessageRef<'_> {
+        match self {
+            Self::Text(text) => MessageRef::Text(text),
+            Self::Binary(bytes) => MessageRef::Binary(bytes),
+        }
+    }
+
+    pub fn payload(&self) -> Payload<'_> {
+        match self {
+            Self::Text(text) => Payload::Text(text),
+            Self::Binary(bytes) => Payload::Binary(bytes),
+        }
+    }
+
+    /// Bytes of payload.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,101 @@
+//! The request and response hooks of one exchange.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::instance::{Failure, RequestVerdict};
+use super::{Lent, Plugin, Response};
+use crate::config::{OnFailure, UpstreamIndex};
+use crate::request::{Attributes, RequestHead};
+
+/// What the hooks of a request decided.
+#[derive(Debug)]
+pub enum Decision {
+    Pass,
+    Respond(Response),
+}
+
+/// Run the request hooks in list order until one responds. `lent.request` is edited in place.
+pub async fn on_request(
+    plugins: &[Arc<Plugin>],
+    worker: usize,
+    lent: &mut Lent,
+) -> Result<Decision, Failure> {
+    for plugin in plugins.iter().filter(|plugin| plugin.has_request_hook()) {
+        let before = passes_over(plugin).then(|| Edits::of(lent.request()));
+        // Taken for one call: a failed instance is not put back.
+        let mut instance = plugin.take(worker).await?;
+        match (instance.on_request(lent).await, before) {
+            (Ok(verdict), _) => {
+                plugin.put_back(worker, instance);
+                if let RequestVerdict::Respond(response) = verdict {
+                    return Ok(Decision::Respond(response));
+                }
+            }
+            (Err(failure), Some(before)) => {
+                failure.passed_over();
+                before.restore(lent.request());
+            }
+            (Err(failure), None) => return Err(failure),
+        }
+    }
+    Ok(Decision::Pass)
+}
+
+/// Run the response hooks, the one nearest the upstream first. `lent.response` is edited in place.
+pub async fn on_response(plugins: &[Arc<Plugin>], worker: usize, lent: &mut Lent) -> Result<(), Failure> {
+    for plugin in plugins.iter().rev().filter(|plugin| plugin.has_response_hook()) {
+        let before = lent.response.as_ref().filter(|_| passes_over(plugin));
+        let before: Option<(StatusCode, _)> =
+            before.map(|response| (response.status, response.headers.clone()));
+        let mut instance = plugin.take(worker).await?;
+        match (instance.on_response(lent).await, before) {
+            (Ok(()), _) => plugin.put_back(worker, instance),
+            (Err(failure), Some((status, headers))) => {
+                failure.passed_over();
+                if let Some(response) = &mut lent.response {
+                    (response.status, response.headers) = (status, headers);
+                }
+            }
+            (Err(failure), None) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+fn passes_over(plugin: &Plugin) -> bool {
+    plugin.config.on_failure == OnFailure::Pass
+}
+
+/// What a plugin may change of a request, kept in case it fails half-way and is passed over.
+struct Edits {
+    headers: http::HeaderMap,
+    path_and_query: http::uri::PathAndQuery,
+    upstream: Option<UpstreamIndex>,
+    affinity: Option<String>,
+    attributes: Attributes,
+    held: usize,
+}
+
+impl Edits {
+    fn of(request: &RequestHead) -> Self {
+        Self {
+            headers: request.headers.clone(),
+            path_and_query: request.path_and_query.clone(),
+            upstream: request.upstream,
+            affinity: request.affinity.clone(),
+            attributes: request.attributes.clone(),
+            held: request.held.len(),
+        }
+    }
+
+    fn restore(self, request: &mut RequestHead) {
+        request.headers = self.headers;
+        request.path_and_query = self.path_and_query;
+        request.upstream = self.upstream;
+        request.affinity = self.affinity;
+        request.attributes = self.attributes;
+        request.held.truncate(self.held);
+    }
+}

@@ -1,0 +1,137 @@
+//! What stands behind a guest: the data of its wasmtime store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{StoreLimits, StoreLimitsBuilder, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::connection_view::ConnectionView;
+use crate::limits::Limits;
+use crate::request::{RequestHead, ResponseHead};
+
+/// Marks a guest's handle to [`Lent::request`].
+#[derive(Debug)]
+pub struct LentRequest;
+/// Marks a guest's handle to [`Lent::response`].
+#[derive(Debug)]
+pub struct LentResponse;
+/// Marks a guest's handle to [`Lent::connection`].
+#[derive(Debug)]
+pub struct LentConnection;
+
+/// What the call in progress was lent. Moved in before a call and out after it, so that nothing is shared,
+/// counted or locked; boxed, so that moving is a word.
+#[derive(Debug, Default)]
+pub struct Lent {
+    pub request: Option<Box<RequestHead>>,
+    pub response: Option<Box<ResponseHead>>,
+    pub connection: Option<Box<ConnectionView>>,
+}
+
+/// What all instances of one plugin have in common.
+#[derive(Debug)]
+pub struct Identity {
+    pub name: Arc<str>,
+    pub limits: Arc<Limits>,
+    pub log: super::host::log::Allowance,
+    /// How long a call may run, and `configure`.
+    pub call_ticks: u32,
+    pub configure_ticks: u32,
+}
+
+/// The data of one instance's store.
+pub struct State {
+    pub lent: Lent,
+    pub identity: Arc<Identity>,
+    /// Resources a guest owns: slots.
+    pub table: ResourceTable,
+    pub memory: StoreLimits,
+    pub phase: Phase,
+    pub(super) budget: Budget,
+    /// Made when a guest first asks: Rust plugins never do.
+    wasi: Option<Box<WasiCtx>>,
+}
+
+/// What a guest may do at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// In `configure`: its memory becomes an image, so it may hold nothing of the host's.
+    Configure,
+    Serve,
+}
+
+/// A guest's running time in one call, in ticks.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    ticks_left: u32,
+}
+
+/// The guest used up its `call-time-max`.
+#[derive(Debug, thiserror::Error)]
+#[error("ran longer than its call-time-max")]
+pub struct OutOfTime;
+
+// === impl Lent ===
+
+impl Lent {
+    /// The exchange's request. A store gives back what it was lent, so it is always there between calls.
+    pub fn request(&mut self) -> &mut RequestHead {
+        self.request.get_or_insert_default()
+    }
+}
+
+// === impl State ===
+
+impl State {
+    pub fn new(identity: Arc<Identity>, memory_bytes_max: usize, phase: Phase) -> Self {
+        let memory = StoreLimitsBuilder::new().memory_size(memory_bytes_max).build();
+        Self {
+            lent: Lent::default(),
+            identity,
+            table: ResourceTable::new(),
+            memory,
+            phase,
+            budget: Budget::default(),
+            wasi: None,
+        }
+    }
+
+    /// A new call begins, with this many ticks to run.
+    pub(super) fn begin_call(&mut self, ticks: u32) {
+        self.budget.ticks_left = ticks;
+    }
+
+    /// The epoch has advanced while the guest ran: let others run, or end it.
+    pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        match self.budget.ticks_left.checked_sub(1) {
+            Some(left) => {
+                self.budget.ticks_left = left;
+                Ok(UpdateDeadline::Yield(1))
+            }
+            None => Err(OutOfTime.into()),
+        }
+    }
+}
+
+/// Nothing in it: no files, no sockets, no environment, no arguments.
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let ctx = self.wasi.get_or_insert_with(|| {
+            let mut builder = WasiCtx::builder();
+            builder.allow_tcp(false).allow_udp(false);
+            Box::new(builder.build())
+        });
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("plugin", &self.identity.name)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,138 @@
+//! Every error of an exchange, whose fault it is, and what becomes of it: the one place that turns errors into
+//! answers and log lines. What the client reads and what the log says are two texts.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::body::{BodyError, ResponseBody};
+use crate::guard;
+use crate::handshake::{AnswerError, HandshakeError};
+use crate::plugin::instance::{Failure, FailureReason};
+use crate::upstream::ConnectError;
+
+/// Why an exchange did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Malformed(guard::Rejection),
+    #[error("{0}")]
+    Handshake(#[from] HandshakeError),
+    #[error("malformed sec-websocket-extensions: {0}")]
+    Extensions(sluicegate_websocket::negotiation::NegotiationError),
+    #[error("no route for this host and path")]
+    NoRoute,
+    #[error("client sent no more of its request body for too long")]
+    BodyTimeout,
+    #[error("client broke off its request body")]
+    BodyBroken,
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    #[error("upstream did not answer within the read timeout")]
+    ReadTimeout,
+    #[error("upstream gave no answer: {0}")]
+    NoAnswer(hyper::Error),
+    #[error("upstream switched protocols unasked")]
+    UnaskedSwitch,
+    #[error("upstream answered the handshake wrongly: {0}")]
+    Answer(#[from] AnswerError),
+    #[error(transparent)]
+    Plugin(#[from] Failure),
+    #[error("plugin `{plugin}` answered with status {status}, which is not between 200 and 599")]
+    PluginAnswer { plugin: String, status: u16 },
+    #[error("file: {0}")]
+    File(std::io::Error),
+}
+
+/// Who is to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Client,
+    Upstream,
+    Plugin,
+    Proxy,
+}
+
+// === impl Error ===
+
+impl Error {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(rejection) => rejection.status(),
+            Self::Handshake(error) => error.status(),
+            Self::Extensions(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Connect(ConnectError::TimedOut { .. }) | Self::ReadTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect(_) | Self::NoAnswer(_) | Self::UnaskedSwitch | Self::Answer(_) => {
+                StatusCode::BAD_GATEWAY
+            }
+            Self::Plugin(Failure { reason: FailureReason::PoolExhausted(_), .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Plugin(_) | Self::PluginAnswer { .. } | Self::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Malformed(_)
+            | Self::Handshake(_)
+            | Self::Extensions(_)
+            | Self::NoRoute
+            | Self::BodyTimeout
+            | Self::BodyBroken => Fault::Client,
+            Self::Connect(_)
+            | Self::ReadTimeout
+            | Self::NoAnswer(_)
+            | Self::UnaskedSwitch
+            | Self::Answer(_) => Fault::Upstream,
+            Self::Plugin(_) | Self::PluginAnswer { .. } => Fault::Plugin,
+            Self::File(_) => Fault::Proxy,
+        }
+    }
+
+    /// The answer: a client learns what it did wrong, and of other's faults no more than the status.
+    pub fn answer(&self) -> Response<ResponseBody> {
+        let mut response = Response::new(ResponseBody::from(self.text()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if let Self::Handshake(HandshakeError::BadVersion) = self {
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        if matches!(self, Self::Malformed(_) | Self::BodyBroken | Self::BodyTimeout) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The same answer as bytes, for a connection that hyper no longer serves.
+    pub fn answer_bytes(&self) -> Bytes {
+        let (status, text) = (self.status(), self.text());
+        let head = format!(
+            "HTTP/1.1 {} {}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or_default(),
+            text.len(),
+        );
+        (head + &text).into()
+    }
+
+    fn text(&self) -> String {
+        match self.fault() {
+            Fault::Client => format!("{}: {self}\n", self.status()),
+            Fault::Upstream | Fault::Plugin | Fault::Proxy => format!("{}\n", self.status()),
+        }
+    }
+}
+
+impl From<BodyError> for Error {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Stalled(_) => Self::BodyTimeout,
+            BodyError::Broken(_) => Self::BodyBroken,
+            BodyError::File(error) => Self::File(error),
+        }
+    }
+}

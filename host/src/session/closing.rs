@@ -1,0 +1,321 @@
+//! How a session ends: by whom, why, and with which close frames (RFC 6455 §5.5.1, §7).
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use sluicegate_websocket::{CloseCode, Control, Outbound, Side, Violation};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout};
+
+use super::incoming::Mode;
+use super::masks;
+use super::sides::{PerSide, SIDES};
+use super::{Leg, Session};
+use crate::guard::{Linger, lingering_close};
+use crate::plugin::{CloseInfo, Closer};
+
+/// How long a peer may take to answer a close frame, and to take what is left for it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Tells the client that the upstream is gone, as 502 does over HTTP (IANA WebSocket Close Code Number Registry).
+const BAD_GATEWAY: u16 = 1014;
+
+/// Why a session ends: the first reason there was.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    pub closer: Closer,
+    /// The code and reason of the close frame that began it; none where the connection just ended.
+    pub code: Option<u16>,
+    pub reason: String,
+    /// For the log, where the close frame does not say it.
+    pub note: Cow<'static, str>,
+}
+
+/// The end of a session, for the log.
+#[derive(Debug)]
+pub struct Ended {
+    pub cause: Cause,
+    /// Whether close frames were exchanged on both legs (RFC 6455 §7.1.4).
+    pub clean: bool,
+    pub lived: Duration,
+    /// By sender.
+    pub messages: PerSide<u64>,
+    pub bytes_received: PerSide<u64>,
+    /// By receiver.
+    pub bytes_sent: PerSide<u64>,
+}
+
+/// How far the end has come.
+#[derive(Debug, Default)]
+pub struct Closing {
+    cause: Option<Cause>,
+    /// By receiver: a close frame that waits for the end of the message that is passing.
+    due: PerSide<Option<(CloseCode, String)>>,
+    deadline: Option<Instant>,
+    gave_up: bool,
+}
+
+// === impl Cause ===
+
+impl Cause {
+    pub fn proxy(note: &'static str) -> Self {
+        Self { closer: Closer::Proxy, code: None, reason: String::new(), note: note.into() }
+    }
+
+    pub fn plugin(note: impl Into<Cow<'static, str>>) -> Self {
+        Self { closer: Closer::Plugin, code: None, reason: String::new(), note: note.into() }
+    }
+
+    pub fn violation(sender: Side, violation: Violation) -> Self {
+        let mut cause = Self::proxy("");
+        cause.code = Some(violation.close_code().get());
+        cause.note = format!("{} sent {violation}", name(sender)).into();
+        cause
+    }
+
+    pub fn too_many_messages(sender: Side) -> Self {
+        let mut cause = Self::proxy("");
+        cause.code = Some(CloseCode::POLICY.get());
+        cause.note = format!("{} sent more messages than messages-rate", name(sender)).into();
+        cause
+    }
+}
+
+// === impl Closing ===
+
+impl Closing {
+    pub fn has_begun(&self) -> bool {
+        self.cause.is_some()
+    }
+
+    pub fn is_due(&self, receiver: Side) -> bool {
+        self.due.of(receiver).is_some()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.filter(|_| !self.gave_up)
+    }
+
+    pub fn give_up_if_due(&mut self, now: Instant) {
+        self.gave_up |= self.deadline.is_some_and(|deadline| deadline <= now);
+    }
+
+    fn begin(&mut self, cause: Cause, now: Instant) -> Option<Instant> {
+        self.cause.get_or_insert(cause);
+        let deadline = self.deadline.get_or_insert(now + CLOSE_TIMEOUT);
+        Some(*deadline)
+    }
+}
+
+impl Session {
+    fn begin_closing(&mut self, cause: Cause) {
+        let deadline = self.closing.begin(cause, self.timers.now());
+        self.timers.sooner(deadline);
+    }
+
+    /// `sender`'s close frame has come; it is about to be passed on.
+    pub(super) fn close_received(&mut self, sender: Side, control: &Control) {
+        let (code, reason) = match control.close_reason() {
+            Some((code, reason)) => (Some(code.get()), reason.to_owned()),
+            None => (None, String::new()),
+        };
+        self.begin_closing(Cause { closer: closer(sender), code, reason, note: "".into() });
+    }
+
+    /// Close both legs at the next message boundary of each direction.
+    pub(super) fn close_both(&mut self, code: CloseCode, reason: &str, mut cause: Cause) {
+        cause.code.get_or_insert(code.get());
+        if cause.reason.is_empty() {
+            reason.clone_into(&mut cause.reason);
+        }
+        self.begin_closing(cause);
+        for receiver in SIDES {
+            self.close_at_boundary(receiver, code, reason);
+        }
+    }
+
+    /// `sender` broke a rule: tell it so, and the other side that it is alone.
+    pub(super) fn break_off(&mut self, sender: Side, cause: Cause) {
+        let code = cause.code.and_then(CloseCode::new).unwrap_or(CloseCode::PROTOCOL_ERROR);
+        let reason = cause.note.clone().into_owned();
+        self.begin_closing(cause);
+        self.close_now(sender.other(), loss_code(sender), "");
+        self.incoming.of_mut(sender).break_off();
+        self.close_at_boundary(sender, code, &reason);
+    }
+
+    /// Nothing more will come from `sender`.
+    pub(super) fn lose_sender(&mut self, sender: Side, error: Option<io::Error>) {
+        let note = match error {
+            Some(error) => format!("{} connection failed: {error}", name(sender)),
+            None => format!("{} closed the connection without a close frame", name(sender)),
+        };
+        self.lose_sender_because(sender, note);
+    }
+
+    pub(super) fn lose_sender_because(&mut self, sender: Side, note: impl Into<Cow<'static, str>>) {
+        let incoming = self.incoming.of_mut(sender);
+        if std::mem::replace(&mut incoming.ended, true) || incoming.is_closed() {
+            return;
+        }
+        let cause = Cause { closer: closer(sender), code: None, reason: String::new(), note: note.into() };
+        // A peer that was told to close and does so without a word has not surprised anybody.
+        let code = match self.closing.cause.as_ref().and_then(|cause| cause.code).and_then(CloseCode::new) {
+            Some(code) => code,
+            None => loss_code(sender),
+        };
+        self.begin_closing(cause);
+        self.close_now(sender.other(), code, "");
+    }
+
+    /// `receiver` takes nothing any more, so nothing is to be had from it either.
+    pub(super) fn lose_receiver(&mut self, receiver: Side, error: io::Error) {
+        self.outgoing.of_mut(receiver).lose();
+        self.lose_sender(receiver, Some(error));
+    }
+
+    /// The stream to the receiver of `sender`'s frames stands where something may be put in.
+    pub(super) fn at_boundary(&mut self, sender: Side) {
+        let receiver = sender.other();
+        if self.may_inject_message(receiver) {
+            self.outgoing.of_mut(receiver).release();
+        }
+        if self.may_inject_message(receiver)
+            && let Some((code, reason)) = self.closing.due.of_mut(receiver).take()
+        {
+            self.write_close(receiver, code, &reason);
+        }
+        if self.may_inject_control(receiver) {
+            self.ping_at_boundary(receiver);
+        }
+    }
+
+    fn close_at_boundary(&mut self, receiver: Side, code: CloseCode, reason: &str) {
+        if self.may_inject_message(receiver) {
+            self.write_close(receiver, code, reason);
+        } else {
+            self.closing.due.of_mut(receiver).get_or_insert((code, reason.to_owned()));
+        }
+    }
+
+    /// No end of the message that is passing will come: close here, or, amid a frame, without a word.
+    fn close_now(&mut self, receiver: Side, code: CloseCode, reason: &str) {
+        if self.may_inject_control(receiver) {
+            self.write_close(receiver, code, reason);
+        } else {
+            self.outgoing.of_mut(receiver).torn = true;
+        }
+    }
+
+    fn write_close(&mut self, receiver: Side, code: CloseCode, reason: &str) {
+        let reason = Some((code, reason));
+        self.outgoing.of_mut(receiver).append(|outbound, out| outbound.close(reason, out, &mut masks::next));
+    }
+
+    /// Whether the stream to `receiver` stands between frames: a control frame may be put in (RFC 6455 §5.4).
+    pub(super) fn may_inject_control(&self, receiver: Side) -> bool {
+        self.stands_between(receiver, |incoming| incoming.between_frames())
+    }
+
+    pub(super) fn may_inject_message(&self, receiver: Side) -> bool {
+        self.stands_between(receiver, |incoming| incoming.between_messages())
+    }
+
+    fn stands_between(&self, receiver: Side, between: impl Fn(&super::Incoming) -> bool) -> bool {
+        let incoming = self.incoming.of(receiver.other());
+        let outgoing = self.outgoing.of(receiver);
+        // Of an inspected message nothing has gone out while it is put together.
+        let held_back = matches!(incoming.mode, Mode::Inspect(_)) && !outgoing.passing;
+        !outgoing.torn && (held_back || between(incoming))
+    }
+
+    /// Whether both sides have said their last, and heard it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.closing.gave_up
+            || SIDES.into_iter().all(|side| {
+                let (incoming, outgoing) = (self.incoming.of(side), self.outgoing.of(side));
+                let said = incoming.ended || incoming.is_closed();
+                let heard = outgoing.waiting_bytes() == 0 && (outgoing.outbound.is_closed() || outgoing.torn);
+                said && (heard || outgoing.is_lost())
+            })
+    }
+
+    /// Close the connections, tell the plugins.
+    pub(super) async fn finish(mut self) -> Ended {
+        let clean = SIDES.into_iter().all(|side| {
+            let outgoing = self.outgoing.of(side);
+            let closed = matches!(self.incoming.of(side).mode, Mode::Relay(_) | Mode::Inspect(_));
+            closed
+                && self.incoming.of(side).is_closed()
+                && outgoing.outbound.is_closed()
+                && !outgoing.is_lost()
+        });
+        let cause = self.closing.cause.take().unwrap_or_else(|| Cause::proxy("ended"));
+        let PerSide { client, upstream } = &mut self.legs;
+        let open = |incoming: &super::Incoming| !incoming.ended && !(clean && incoming.is_closed());
+        tokio::join!(
+            close(client, open(&self.incoming.client)),
+            close(upstream, open(&self.incoming.upstream))
+        );
+        if let Some(chain) = &mut self.chain {
+            let reason = cause.reason.as_str();
+            chain.on_close(CloseInfo { closer: cause.closer, clean, code: cause.code, reason }).await;
+        }
+        Ended {
+            clean,
+            lived: self.timers.lived(),
+            messages: self.incoming.map(super::Incoming::messages),
+            bytes_received: self.incoming.map(|incoming| incoming.bytes),
+            bytes_sent: self.outgoing.map(|outgoing| outgoing.bytes),
+            cause,
+        }
+    }
+}
+
+/// Tell an upstream that accepted a handshake that nothing comes of it: 1001, and the end.
+pub fn refuse(mut upstream: Leg) {
+    let mut frame = Vec::new();
+    let mut outbound = Outbound::new(Side::Upstream, None, None);
+    outbound.close(Some((CloseCode::GOING_AWAY, "")), &mut frame, &mut masks::next);
+    drop(tokio::task::spawn_local(async move {
+        if upstream.write_all(&frame).await.is_ok() {
+            close(&mut upstream, true).await;
+        }
+    }));
+}
+
+/// End one connection. What a peer still sends is read for a while, as closing over it would take back what it was
+/// sent last.
+async fn close(leg: &mut Leg, still_sending: bool) {
+    if still_sending {
+        lingering_close(leg, Linger { time_max: Duration::from_secs(1), ..Linger::default() }).await;
+    } else {
+        let shutdown = poll_fn(|cx| Pin::new(&mut *leg).poll_shutdown(cx));
+        // The connection is dropped next; what failed or took too long is over then.
+        drop(timeout(Duration::from_secs(1), shutdown).await);
+    }
+}
+
+/// What one side is told when the other is lost.
+fn loss_code(lost: Side) -> CloseCode {
+    match lost {
+        Side::Client => CloseCode::GOING_AWAY,
+        Side::Upstream => CloseCode::new(BAD_GATEWAY).unwrap_or(CloseCode::INTERNAL_ERROR),
+    }
+}
+
+fn closer(side: Side) -> Closer {
+    match side {
+        Side::Client => Closer::Client,
+        Side::Upstream => Closer::Upstream,
+    }
+}
+
+fn name(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Upstream => "upstream",
+    }
+}

@@ -1,0 +1,170 @@
+//! What comes from one side, and how it is looked at.
+
+use sluicegate_websocket::{Limits, Reader, Scanner, Wanted};
+use tokio::time::Instant;
+
+use crate::config::Rate;
+use crate::plugin::MessageKinds;
+
+/// The way in from one sender.
+pub struct Incoming {
+    pub mode: Mode,
+    /// The sender has closed its half, or is gone.
+    pub ended: bool,
+    /// When it last sent anything.
+    pub seen: Instant,
+    /// Messages counted against `messages-rate`.
+    pub meter: Option<Meter>,
+    /// Bytes read in all, for the log.
+    pub bytes: u64,
+    /// The nonce of a ping of the proxy's own that is not answered yet, and when it was sent.
+    pub pinged: Option<([u8; 8], Instant)>,
+}
+
+/// Whether anybody wants this sender's messages.
+pub enum Mode {
+    /// Nobody: frame headers are read, payloads pass.
+    Relay(Scanner),
+    /// A plugin does: messages are put together and offered.
+    Inspect(Reader),
+    /// The sender broke the protocol or a limit: nothing more is read from it.
+    Broken { messages: u64 },
+}
+
+/// A token bucket for one direction, in the session's own time.
+#[derive(Debug)]
+pub struct Meter {
+    rate: Rate,
+    tokens: f64,
+    at: Instant,
+    counted: u64,
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    pub fn new(mode: Mode, rate: Option<Rate>, now: Instant) -> Self {
+        let meter = rate.map(|rate| Meter { rate, tokens: f64::from(rate.count), at: now, counted: 0 });
+        Self { mode, ended: false, seen: now, meter, bytes: 0, pinged: None }
+    }
+
+    /// Whether a close frame has come.
+    pub fn is_closed(&self) -> bool {
+        match &self.mode {
+            Mode::Relay(scanner) => scanner.is_closed(),
+            Mode::Inspect(reader) => reader.is_closed(),
+            Mode::Broken { .. } => true,
+        }
+    }
+
+    pub fn messages(&self) -> u64 {
+        match &self.mode {
+            Mode::Relay(scanner) => scanner.messages_started(),
+            Mode::Inspect(reader) => reader.messages_started(),
+            Mode::Broken { messages } => *messages,
+        }
+    }
+
+    /// Whether what has been passed on so far ends with a whole frame, so that a control frame may follow it.
+    pub fn between_frames(&self) -> bool {
+        match &self.mode {
+            Mode::Relay(scanner) => scanner.between_frames(),
+            Mode::Inspect(reader) => reader.between_frames(),
+            Mode::Broken { .. } => true,
+        }
+    }
+
+    pub fn between_messages(&self) -> bool {
+        match &self.mode {
+            Mode::Relay(scanner) => scanner.between_messages(),
+            Mode::Inspect(reader) => reader.between_messages(),
+            Mode::Broken { .. } => true,
+        }
+    }
+
+    /// Whether messages of this sender that nobody wants now could be wanted again.
+    pub fn can_inspect(&self) -> bool {
+        match &self.mode {
+            Mode::Relay(scanner) => scanner.can_be_read(),
+            Mode::Inspect(_) => true,
+            Mode::Broken { .. } => false,
+        }
+    }
+
+    /// Stop reading: the sender broke a rule.
+    pub fn break_off(&mut self) {
+        self.mode = Mode::Broken { messages: self.messages() };
+    }
+
+    /// Look at what the plugins want from now on, as far as the stream's position allows; otherwise again at the next
+    /// message. `rewrites`: compressed messages no longer fit the receiver as they are.
+    pub fn want(&mut self, kinds: MessageKinds, rewrites: bool) {
+        let nothing = kinds == MessageKinds::empty() && !rewrites;
+        let mode = std::mem::replace(&mut self.mode, Mode::Broken { messages: 0 });
+        self.mode = match mode {
+            Mode::Relay(scanner) if !nothing => match scanner.into_reader() {
+                Ok(reader) => Mode::Inspect(reader),
+                Err(scanner) => Mode::Relay(scanner),
+            },
+            Mode::Inspect(reader) if nothing => match reader.into_scanner() {
+                Ok(scanner) => Mode::Relay(scanner),
+                Err(reader) => Mode::Inspect(reader),
+            },
+            mode => mode,
+        };
+        if let Mode::Inspect(reader) = &mut self.mode {
+            reader.want(Wanted {
+                text: kinds.contains(MessageKinds::TEXT),
+                binary: kinds.contains(MessageKinds::BINARY),
+                compressed: rewrites,
+            });
+        }
+    }
+
+    /// Charge the messages begun since the last time; false when there were more than `messages-rate` allows.
+    pub fn within_rate(&mut self, now: Instant) -> bool {
+        let begun = self.messages();
+        self.meter.as_mut().is_none_or(|meter| meter.take(begun, now))
+    }
+}
+
+// === impl Meter ===
+
+impl Meter {
+    fn take(&mut self, begun: u64, now: Instant) -> bool {
+        if begun == self.counted {
+            return true;
+        }
+        let full = f64::from(self.rate.count);
+        let gained = full * now.duration_since(self.at).as_secs_f64() / self.rate.period.as_secs_f64();
+        self.tokens = (self.tokens + gained).min(full) - (begun - self.counted) as f64;
+        (self.at, self.counted) = (now, begun);
+        self.tokens >= 0.0
+    }
+}
+
+/// The codec's limits, as the route's configuration gives them.
+pub fn codec_limits(limits: &crate::config::Limits) -> Limits {
+    Limits {
+        frame_bytes_max: limits.frame_bytes_max as u64,
+        message_bytes_max: limits.message_bytes_max as u64,
+        fragments_max: limits.fragments_max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_meter_gives_its_rate_as_a_burst_and_then_the_rate() {
+        let begin = Instant::now();
+        let rate = Rate { count: 10, period: Duration::from_secs(1) };
+        let mut meter = Meter { rate, tokens: 10.0, at: begin, counted: 0 };
+        assert!(meter.take(10, begin));
+        assert!(meter.take(11, begin + Duration::from_millis(101)));
+        assert!(!meter.take(12, begin + Duration::from_millis(102)));
+    }
+}

@@ -1,0 +1,308 @@
+//! A WebSocket session: two legs in one task, until both are closed.
+//!
+//! Each direction is either relayed (frame headers are read, bytes pass) or inspected (messages are put together and
+//! offered to the plugins). Both directions are served in turn and neither ever waits for the other: what a
+//! receiver does not take is kept up to `waiting-bytes-max`, and its sender is not read meanwhile.
+
+mod buffers;
+mod closing;
+mod incoming;
+mod inspection;
+mod leg;
+mod masks;
+mod outgoing;
+mod relay;
+mod sides;
+mod timers;
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use sluicegate_websocket::negotiation::{Agreement, Deflate, Extensions};
+use sluicegate_websocket::{Outbound, Reader, Scanner, Side};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::config;
+use crate::drain::Drain;
+use crate::limits::Slot;
+use crate::plugin::chain::Chain;
+
+use self::buffers::Buffers;
+use self::closing::Closing;
+use self::incoming::{Incoming, Mode, codec_limits};
+use self::outgoing::Outgoing;
+use self::sides::{PerSide, SIDES};
+use self::timers::Timers;
+
+pub use self::closing::{Ended, refuse};
+pub use self::leg::Leg;
+
+/// What an exchange hands over once both 101s exist.
+pub struct Opened {
+    pub client: Leg,
+    pub upstream: Leg,
+    /// What came behind each handshake, before the session took over.
+    pub client_early: Bytes,
+    pub upstream_early: Bytes,
+    pub agreed: Agreed,
+    /// The session hooks; none where the route has none.
+    pub chain: Option<Box<Chain>>,
+    pub settings: Settings,
+}
+
+/// What the route says of its sessions.
+pub struct Settings {
+    pub timeouts: config::Timeouts,
+    pub limits: config::Limits,
+    pub ping: Option<config::Ping>,
+    /// Concurrency slots that end with the session.
+    pub held: Vec<Slot>,
+}
+
+/// What the handshake settled about extensions.
+pub enum Agreed {
+    /// Nobody may inspect: what the peers agreed with each other.
+    Relay(Extensions),
+    /// What each leg speaks with the proxy.
+    Inspect(Agreement),
+}
+
+/// A running session.
+pub struct Session {
+    legs: PerSide<Leg>,
+    /// By sender.
+    incoming: PerSide<Incoming>,
+    /// By receiver.
+    outgoing: PerSide<Outgoing>,
+    chain: Option<Box<Chain>>,
+    limits: config::Limits,
+    timers: Timers,
+    closing: Closing,
+    _held: Vec<Slot>,
+}
+
+/// What a session wakes up for, beyond what it can do without its plugins.
+enum Event {
+    /// So many bytes of an inspected sender are in `buffers.read`.
+    Input { sender: Side, length: usize, buffers: Box<Buffers> },
+    /// A deadline may have passed.
+    Deadline,
+    /// The process drains.
+    Drain(Drain),
+    /// Both sides are done.
+    Ended,
+}
+
+// === impl Session ===
+
+impl Session {
+    pub fn new(opened: Opened) -> (Self, PerSide<Bytes>) {
+        let now = Instant::now();
+        let limits = codec_limits(&opened.settings.limits);
+        let rate = opened.settings.limits.messages_rate;
+        let modes = |sender: Side| match &opened.agreed {
+            Agreed::Relay(extensions) => Mode::Relay(Scanner::new(sender, limits, *extensions)),
+            Agreed::Inspect(agreement) => {
+                Mode::Inspect(Reader::new(sender, limits, leg(agreement, sender).map(|leg| leg.of(sender))))
+            }
+        };
+        let outbound = |receiver: Side| match &opened.agreed {
+            Agreed::Relay(_) => Outbound::new(receiver, None, None),
+            Agreed::Inspect(agreement) => {
+                let sender = receiver.other();
+                let on = |side: Side| leg(agreement, side).map(|leg| leg.of(sender));
+                Outbound::new(receiver, on(sender), on(receiver))
+            }
+        };
+        let session = Self {
+            incoming: PerSide {
+                client: Incoming::new(modes(Side::Client), rate, now),
+                upstream: Incoming::new(modes(Side::Upstream), rate, now),
+            },
+            outgoing: PerSide {
+                client: Outgoing::new(outbound(Side::Client)),
+                upstream: Outgoing::new(outbound(Side::Upstream)),
+            },
+            legs: PerSide { client: opened.client, upstream: opened.upstream },
+            chain: opened.chain,
+            limits: opened.settings.limits,
+            timers: Timers::new(opened.settings.timeouts, opened.settings.ping, now),
+            closing: Closing::default(),
+            _held: opened.settings.held,
+        };
+        (session, PerSide { client: opened.client_early, upstream: opened.upstream_early })
+    }
+
+    /// Serve both directions until the session has ended.
+    pub async fn run(mut self, early: PerSide<Bytes>, mut drain: watch::Receiver<Drain>) -> Ended {
+        self.begin(early).await;
+        loop {
+            match self.next_event(&mut drain).await {
+                Event::Input { sender, length, mut buffers } => {
+                    let read = std::mem::take(&mut buffers.read);
+                    self.inspect(sender, read.get(..length).unwrap_or_default(), &mut buffers).await;
+                    buffers.read = read;
+                    buffers.give_back();
+                }
+                Event::Deadline => self.on_deadline().await,
+                Event::Drain(drain) => self.on_drain(drain).await,
+                Event::Ended => break,
+            }
+        }
+        self.finish().await
+    }
+
+    /// What plugins sent while opening goes first; then what the peers sent early.
+    async fn begin(&mut self, early: PerSide<Bytes>) {
+        let mut buffers = Buffers::take();
+        if let Some(chain) = &mut self.chain {
+            let outcome = chain.early().await;
+            self.apply(outcome, &mut buffers).await;
+            self.follow_wishes();
+        }
+        for sender in SIDES {
+            let bytes = early.of(sender);
+            if !bytes.is_empty() {
+                self.incoming.of_mut(sender).bytes += bytes.len() as u64;
+                match self.incoming.of(sender).mode {
+                    Mode::Inspect(_) => self.inspect(sender, bytes, &mut buffers).await,
+                    _ => poll_fn(|cx| Poll::Ready(self.relay(cx, sender, bytes))).await,
+                }
+            }
+        }
+        buffers.give_back();
+    }
+
+    /// Relay what can be relayed until there is something else to do.
+    async fn next_event(&mut self, drain: &mut watch::Receiver<Drain>) -> Event {
+        let mut drain = std::pin::pin!(drain.wait_for(|drain| *drain != Drain::No));
+        let watching = self.timers.watches_drain();
+        poll_fn(|cx| {
+            if let Poll::Ready(event) = self.poll_legs(cx) {
+                return Poll::Ready(event);
+            }
+            if watching && let Poll::Ready(drain) = Future::poll(drain.as_mut(), cx) {
+                // The sender is never gone before its sessions; if it were, that is a reason to end, too.
+                return Poll::Ready(Event::Drain(drain.map_or(Drain::Now, |drain| *drain)));
+            }
+            self.timers.poll(cx).map(|()| Event::Deadline)
+        })
+        .await
+    }
+
+    /// Write what waits, read what may be read, until neither goes on.
+    fn poll_legs(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let mut buffers = None;
+        let event = loop {
+            self.flush(cx);
+            if self.has_ended() {
+                break Poll::Ready(Event::Ended);
+            }
+            let mut progress = false;
+            let mut input = None;
+            for sender in SIDES {
+                if input.is_some() || !self.may_read(sender) {
+                    continue;
+                }
+                let buffers: &mut Box<Buffers> = buffers.get_or_insert_with(Buffers::take);
+                let Poll::Ready(read) = poll_read(self.legs.of_mut(sender), cx, &mut buffers.read) else {
+                    continue;
+                };
+                progress = true;
+                match read {
+                    Ok(0) | Err(_) => self.lose_sender(sender, read.err()),
+                    Ok(length) if self.received(sender, length) => input = Some((sender, length)),
+                    Ok(length) => {
+                        let read = std::mem::take(&mut buffers.read);
+                        self.relay(cx, sender, read.get(..length).unwrap_or_default());
+                        buffers.read = read;
+                    }
+                }
+            }
+            if let (Some((sender, length)), Some(buffers)) = (input, buffers.take()) {
+                return Poll::Ready(Event::Input { sender, length, buffers });
+            }
+            if !progress {
+                break Poll::Pending;
+            }
+        };
+        if let Some(buffers) = buffers {
+            buffers.give_back();
+        }
+        event
+    }
+
+    /// Note a read; whether it is to be inspected.
+    fn received(&mut self, sender: Side, length: usize) -> bool {
+        let incoming = self.incoming.of_mut(sender);
+        incoming.seen = self.timers.now();
+        incoming.bytes += length as u64;
+        matches!(incoming.mode, Mode::Inspect(_))
+    }
+
+    fn may_read(&self, sender: Side) -> bool {
+        let incoming = self.incoming.of(sender);
+        let room = |receiver| self.outgoing.of(receiver).waiting_bytes() < self.limits.waiting_bytes_max;
+        // A plugin may answer the sender itself: then that way, too, must have room.
+        let rooms = room(sender.other()) && (room(sender) || self.chain.is_none());
+        !incoming.ended && !incoming.is_closed() && rooms
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        for receiver in SIDES {
+            let outgoing = self.outgoing.of_mut(receiver);
+            if outgoing.waiting_bytes() == 0 {
+                continue;
+            }
+            let flushed = outgoing.flush(cx, self.legs.of_mut(receiver));
+            let stalled = outgoing.stalled_since;
+            if let Err(error) = flushed {
+                self.lose_receiver(receiver, error);
+            }
+            if let Some(since) = stalled {
+                self.timers.stalled(since);
+            }
+        }
+    }
+
+    /// Switch directions between relay and inspection, as the plugins' wishes and the streams' positions have it.
+    fn follow_wishes(&mut self) {
+        let Some(chain) = &self.chain else { return };
+        for sender in SIDES {
+            let rewrites = self.outgoing.of(sender.other()).outbound.rewrites();
+            self.incoming.of_mut(sender).want(chain.wants(plugin_side(sender)), rewrites);
+        }
+        self.timers.set_plugins(chain.timer());
+    }
+}
+
+fn poll_read(leg: &mut Leg, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    Pin::new(leg).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+}
+
+fn leg(agreement: &Agreement, side: Side) -> Option<Deflate> {
+    match side {
+        Side::Client => agreement.client,
+        Side::Upstream => agreement.upstream,
+    }
+}
+
+pub(crate) fn plugin_side(side: Side) -> crate::plugin::Side {
+    match side {
+        Side::Client => crate::plugin::Side::Client,
+        Side::Upstream => crate::plugin::Side::Upstream,
+    }
+}
+
+fn codec_side(side: crate::plugin::Side) -> Side {
+    match side {
+        crate::plugin::Side::Client => Side::Client,
+        crate::plugin::Side::Upstream => Side::Upstream,
+    }
+}

@@ -1,0 +1,141 @@
+//! What waits to be written to one side.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use sluicegate_websocket::Outbound;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::leg::Leg;
+use super::masks;
+use crate::plugin::Message;
+
+/// The way out to one receiver.
+pub struct Outgoing {
+    /// Decides what goes on the wire.
+    pub outbound: Outbound,
+    /// What did not fit into the receiver's socket; empty, and without memory, most of the time.
+    pending: Vec<u8>,
+    /// How much of `pending` has been written.
+    written: usize,
+    /// Since when the receiver has taken nothing of what waits for it.
+    pub stalled_since: Option<Instant>,
+    /// The receiver is gone: nothing is written any more.
+    lost: bool,
+    /// The stream ended amid a frame: nothing can be put after it.
+    pub torn: bool,
+    /// A message that nobody inspects is passing and has not ended yet.
+    pub passing: bool,
+    /// Messages of plugins that wait for the end of the message that is passing.
+    held: Vec<Message>,
+    /// Bytes written in all, for the log.
+    pub bytes: u64,
+}
+
+// === impl Outgoing ===
+
+impl Outgoing {
+    pub fn new(outbound: Outbound) -> Self {
+        Self {
+            outbound,
+            pending: Vec::new(),
+            written: 0,
+            stalled_since: None,
+            lost: false,
+            torn: false,
+            passing: false,
+            held: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Bytes that wait for the receiver.
+    pub fn waiting_bytes(&self) -> usize {
+        self.pending.len().saturating_sub(self.written)
+    }
+
+    /// Keep a plugin's message until one may be put in.
+    pub fn hold(&mut self, message: Message) {
+        self.held.push(message);
+    }
+
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// A message may be put in: write those held.
+    pub fn release(&mut self) {
+        for message in std::mem::take(&mut self.held) {
+            self.append(|outbound, out| outbound.inject(message.payload(), out, &mut masks::next));
+        }
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// The receiver takes nothing any more: forget what waits.
+    pub fn lose(&mut self) {
+        self.lost = true;
+        self.pending = Vec::new();
+        self.written = 0;
+        self.stalled_since = None;
+    }
+
+    /// Have `write` append to what waits.
+    pub fn append(&mut self, write: impl FnOnce(&mut Outbound, &mut Vec<u8>)) {
+        if !self.lost {
+            write(&mut self.outbound, &mut self.pending);
+        }
+    }
+
+    /// Write `bytes` after what waits: straight to the socket where nothing does.
+    pub fn write_through(&mut self, cx: &mut Context<'_>, leg: &mut Leg, bytes: &[u8]) -> io::Result<()> {
+        if self.lost {
+            return Ok(());
+        }
+        let mut rest = bytes;
+        while self.waiting_bytes() == 0 && !rest.is_empty() {
+            let Poll::Ready(written) = Pin::new(&mut *leg).poll_write(cx, rest)? else { break };
+            self.bytes += written as u64;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        self.pending.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Write what waits, as far as the receiver takes it. When all is written, its memory is given back.
+    pub fn flush(&mut self, cx: &mut Context<'_>, leg: &mut Leg) -> io::Result<()> {
+        let before = self.written;
+        while let Some(rest) = self.pending.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut *leg).poll_write(cx, rest)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(written) => {
+                    self.bytes += written as u64;
+                    self.written += written;
+                }
+                Poll::Pending => {
+                    if self.written > before || self.stalled_since.is_none() {
+                        self.stalled_since = Some(Instant::now());
+                    }
+                    self.compact();
+                    return Ok(());
+                }
+            }
+        }
+        self.pending = Vec::new();
+        self.written = 0;
+        self.stalled_since = None;
+        Ok(())
+    }
+
+    /// Move what waits to the front once more of the buffer is written than not.
+    fn compact(&mut self) {
+        if self.written > self.pending.len() / 2 {
+            self.pending.drain(..self.written);
+            self.written = 0;
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A validated configuration with everything made ready to serve it: immutable; each exchange keeps the one it began
+//! with.
+
+use std::sync::Arc;
+
+use crate::config::{self, Config, UpstreamIndex};
+use crate::plugin::load::Loader;
+use crate::plugin::{LoadError, Plugin};
+use crate::route::Routes;
+use crate::upstream::Upstream;
+
+/// What exchanges are served by.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub config: Config,
+    pub upstreams: Vec<Upstream>,
+    pub upstream_names: Arc<[String]>,
+    routes: Routes,
+    /// By route.
+    plugins: Vec<Vec<Arc<Plugin>>>,
+}
+
+/// A route and what belongs to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Matched<'a> {
+    pub route: &'a config::Route,
+    pub plugins: &'a [Arc<Plugin>],
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Load `config`'s plugins; all that cannot be used are told, not only the first.
+    pub async fn load(config: Config, loader: &Loader) -> Result<Self, Vec<LoadError>> {
+        let mut plugins = Vec::new();
+        let mut errors = Vec::new();
+        for plugin in &config.plugins {
+            match loader.load(plugin).await {
+                Ok(plugin) => plugins.push(plugin),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let of_route = |route: &config::Route| {
+            route.plugins.iter().filter_map(|index| plugins.get(index.0)).map(Arc::clone).collect()
+        };
+        Ok(Self {
+            plugins: config.routes.iter().map(of_route).collect(),
+            routes: Routes::new(&config.routes),
+            upstreams: config.upstreams.iter().map(Upstream::new).collect(),
+            upstream_names: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            config,
+        })
+    }
+
+    pub fn route(&self, host: &[u8], path: &str) -> Option<Matched<'_>> {
+        let (at, route) = self.routes.find(&self.config.routes, host, path)?;
+        Some(Matched { route, plugins: self.plugins.get(at).map_or(&[], Vec::as_slice) })
+    }
+
+    pub fn upstream(&self, index: UpstreamIndex) -> Option<&Upstream> {
+        self.upstreams.get(index.0)
+    }
+}

@@ -1,0 +1,273 @@
+//! One upgrade: forward the handshake, verify the upstream's 101, open the plugins' sessions, and leave the client's 101
+//! and both streams to the connection. The client sees its 101 only when everything before it went well.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use sluicegate_websocket::negotiation::{Agreement, Offers, check_answer};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::body::{ResponseBody, Timed};
+use crate::config::UpstreamIndex;
+use crate::exchange::{Exchange, answer, plugin_answer};
+use crate::handshake::{AnswerError, Handshake};
+use crate::plugin::chain::{Chain, Refused};
+use crate::plugin::connection_view::{Asked, ConnectionView};
+use crate::reject::Error;
+use crate::request::ResponseHead;
+use crate::session::{self, Agreed, Leg};
+use crate::snapshot::Matched;
+use crate::stall::Stall;
+
+/// A session that only waits for the client's connection.
+pub struct Upgraded {
+    pub upstream: Leg,
+    pub upstream_early: Bytes,
+    pub agreed: Agreed,
+    pub chain: Option<Box<Chain>>,
+    pub about: About,
+    /// All but the client's half of [`Opened`], which the connection adds.
+    pub settings: session::Settings,
+}
+
+/// What the log says of a session.
+#[derive(Debug, Clone)]
+pub struct About {
+    pub id: u64,
+    pub path: String,
+    pub upstream: Arc<str>,
+    pub server: Arc<str>,
+}
+
+type Client = http1::Connection<TokioIo<Stall<TcpStream>>, Empty<Bytes>>;
+
+/// What the client offered, and how the session is to be negotiated.
+enum Offered {
+    /// No plugin has a session hook: offers and answer go untouched.
+    Relay,
+    Inspect(Offers),
+}
+
+/// The handshake with the server, when it is a 101 that may be passed on.
+struct Switched {
+    head: Box<ResponseHead>,
+    stream: TcpStream,
+    early: Bytes,
+}
+
+/// Forward a handshake. The answer is the client's 101, with the session left in the connection; or whatever the upstream
+/// or a plugin said instead.
+pub async fn run(
+    exchange: &mut Exchange<'_>,
+    matched: Matched<'_>,
+    upstream: UpstreamIndex,
+    handshake: Handshake,
+) -> Result<Response<ResponseBody>, Error> {
+    let snapshot = Arc::clone(&exchange.snapshot);
+    let upstream = snapshot.upstream(upstream).ok_or(Error::NoRoute)?;
+    let timeouts = matched.route.timeouts;
+    let inspected = matched.plugins.iter().any(|plugin| plugin.has_session_hook());
+    let offered = offered(&exchange.lent.request().headers, inspected)?;
+    let affinity = exchange.lent.request().affinity.as_deref();
+    let (stream, server) = upstream.connect(affinity, Instant::now() + timeouts.connect).await?;
+    let mut request = exchange.outgoing(matched.route, server);
+    add_upgrade(request.headers_mut(), &offered);
+    let offers = request.headers().clone();
+
+    let io = TokioIo::new(Stall::new(stream, Rc::new(timeouts.send.into())));
+    let (mut sender, mut connection) = http1::handshake(io).await.map_err(Error::NoAnswer)?;
+    let head =
+        timeout(timeouts.read, drive(&mut connection, sender.send_request(request.map(|()| Empty::new()))));
+    let response = head.await.map_err(|_| Error::ReadTimeout)??;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        tokio::task::spawn_local(connection);
+        return refused_by_upstream(exchange, matched, response).await;
+    }
+    let subprotocol = handshake.verify(response.headers())?;
+    let (agreed, extensions) = agree(&offered, &offers, response.headers())?;
+    let Switched { head, stream, early } = take_over(connection, response).await?;
+    let leg = Leg::Tcp(stream);
+
+    let head = match exchange.offer_response(matched, head).await {
+        Ok(head) => head,
+        Err(error) => {
+            session::refuse(leg);
+            return Err(error);
+        }
+    };
+    let about = About {
+        id: exchange.connection.worker.next_session_id(),
+        path: exchange.lent.request().path_and_query.path().to_owned(),
+        upstream: Arc::clone(&upstream.name),
+        server: Arc::clone(&server.address),
+    };
+    let chain = match open(exchange, matched, &about, subprotocol, inspected).await {
+        Ok(chain) => chain,
+        Err(refused) => {
+            session::refuse(leg);
+            return match refused {
+                Refused::Response { plugin, response } => plugin_answer(&plugin, *response),
+                Refused::Failed(failure) => Err(failure.into()),
+            };
+        }
+    };
+    exchange.connection.upgraded.replace(Some(Upgraded {
+        upstream: leg,
+        upstream_early: early,
+        agreed,
+        chain,
+        about,
+        settings: session::Settings {
+            timeouts,
+            limits: matched.route.limits,
+            ping: matched.route.ping,
+            held: std::mem::take(&mut exchange.lent.request().held),
+        },
+    }));
+    Ok(switch(head, extensions))
+}
+
+/// Open the plugins' sessions, where they have any.
+async fn open(
+    exchange: &mut Exchange<'_>,
+    matched: Matched<'_>,
+    about: &About,
+    subprotocol: Option<String>,
+    inspected: bool,
+) -> Result<Option<Box<Chain>>, Refused> {
+    if !inspected {
+        return Ok(None);
+    }
+    let limits = matched.route.limits;
+    let request = exchange.lent.request();
+    let connection = Box::new(ConnectionView {
+        id: about.id,
+        client_address: request.client.ip().to_canonical(),
+        subprotocol,
+        upstream: Arc::clone(&about.upstream),
+        server: Arc::clone(&about.server),
+        attributes: request.attributes.clone(),
+        message_bytes_max: limits.message_bytes_max,
+        closing: false,
+        room: [limits.waiting_bytes_max; 2],
+        can_inspect: [true; 2],
+        asked: Asked::default(),
+    });
+    let worker = exchange.connection.worker.index;
+    let chain = Chain::open(matched.plugins, worker, &mut exchange.lent, connection).await?;
+    Ok(Some(Box::new(chain)))
+}
+
+fn offered(headers: &HeaderMap, inspected: bool) -> Result<Offered, Error> {
+    if !inspected {
+        return Ok(Offered::Relay);
+    }
+    Offers::parse(extension_lines(headers)).map(Offered::Inspect).map_err(Error::Extensions)
+}
+
+/// What makes a request a handshake again, after the client's hop ended here.
+fn add_upgrade(headers: &mut HeaderMap, offered: &Offered) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Offered::Inspect(offers) = offered {
+        headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+        let line = offers.to_upstream().and_then(|line| HeaderValue::try_from(line).ok());
+        if let Some(line) = line {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, line);
+        }
+    }
+}
+
+/// What the session's legs speak, and what the client is told of it; none: what the upstream said.
+fn agree(
+    offered: &Offered,
+    offers: &HeaderMap,
+    answer: &HeaderMap,
+) -> Result<(Agreed, Option<Option<String>>), AnswerError> {
+    let bad = |error: sluicegate_websocket::negotiation::NegotiationError| {
+        AnswerError::BadExtensions(error.to_string())
+    };
+    match offered {
+        Offered::Relay => {
+            let extensions = check_answer(extension_lines(offers), extension_lines(answer)).map_err(bad)?;
+            Ok((Agreed::Relay(extensions), None))
+        }
+        Offered::Inspect(offers) => {
+            let mut agreement: Agreement = offers.agree(extension_lines(answer)).map_err(bad)?;
+            let answer = agreement.answer.take();
+            Ok((Agreed::Inspect(agreement), Some(answer)))
+        }
+    }
+}
+
+fn extension_lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().map(HeaderValue::as_bytes)
+}
+
+/// The connection and the answer it brings, both polled here: there is no task to hand a session over from.
+async fn drive(
+    connection: &mut Client,
+    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
+) -> Result<Response<Incoming>, Error> {
+    let mut answer = std::pin::pin!(answer);
+    let mut running = true;
+    poll_fn(|cx| {
+        if running && connection.poll_without_shutdown(cx).is_ready() {
+            running = false;
+        }
+        answer.as_mut().poll(cx)
+    })
+    .await
+    .map_err(Error::NoAnswer)
+}
+
+/// The stream behind a 101, with the bytes that came in the same reads.
+async fn take_over(mut connection: Client, response: Response<Incoming>) -> Result<Switched, Error> {
+    let (parts, body) = response.into_parts();
+    drop(body);
+    poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+        Poll::Ready(done) => Poll::Ready(done.map_err(Error::NoAnswer)),
+        Poll::Pending => Poll::Pending,
+    })
+    .await?;
+    let http1::Parts { io, read_buf, .. } = connection.into_parts();
+    let head = Box::new(ResponseHead { status: parts.status, headers: parts.headers });
+    Ok(Switched { head, stream: io.into_inner().into_inner(), early: read_buf })
+}
+
+/// Any answer but 101 is the application's own: passed on as it is.
+async fn refused_by_upstream(
+    exchange: &mut Exchange<'_>,
+    matched: Matched<'_>,
+    response: Response<Incoming>,
+) -> Result<Response<ResponseBody>, Error> {
+    let (parts, body) = response.into_parts();
+    let head = Box::new(ResponseHead { status: parts.status, headers: parts.headers });
+    let head = exchange.offer_response(matched, head).await?;
+    Ok(answer(head, ResponseBody::Upstream(Timed::new(body, matched.route.timeouts.read))))
+}
+
+/// The client's 101.
+fn switch(mut head: Box<ResponseHead>, extensions: Option<Option<String>>) -> Response<ResponseBody> {
+    if let Some(extensions) = extensions {
+        head.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+        let line = extensions.and_then(|line| HeaderValue::try_from(line).ok());
+        if let Some(line) = line {
+            head.headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, line);
+        }
+    }
+    head.status = StatusCode::SWITCHING_PROTOCOLS;
+    head.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    answer(head, ResponseBody::empty())
+}

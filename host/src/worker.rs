@@ -1,0 +1,43 @@
+//! What one worker thread owns: nothing of it is shared with other workers but what is read.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::drain::Drain;
+use crate::snapshot::Snapshot;
+
+/// A worker's own view of the process.
+pub struct Worker {
+    /// Its number, from 0.
+    pub index: usize,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    pub drain: watch::Receiver<Drain>,
+    sessions: Cell<u64>,
+    workers: u64,
+}
+
+impl Worker {
+    pub fn new(
+        index: usize,
+        workers: usize,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        drain: watch::Receiver<Drain>,
+    ) -> Self {
+        Self { index, snapshot, drain, sessions: Cell::new(0), workers: workers as u64 }
+    }
+
+    /// The configuration that new exchanges are served by.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// A number no other session of this process has had.
+    pub fn next_session_id(&self) -> u64 {
+        let session = self.sessions.get();
+        self.sessions.set(session + 1);
+        session * self.workers + self.index as u64
+    }
+}

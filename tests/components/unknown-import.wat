@@ -1,0 +1,8 @@
+;; A plugin that wants what this host does not have.
+(component
+  (import "sluicegate:hooks/filesystem@0.1.0" (instance (export "remove" (func (param "path" string)))))
+  (core module $empty (func (export "on-request")))
+  (core instance $program (instantiate $empty))
+  (func $on-request (canon lift (core func $program "on-request")))
+  (instance $exported (export "on-request" (func $on-request)))
+  (export "sluicegate:hooks/request-hook@0.1.0" (instance $exported)))

@@ -1,0 +1,141 @@
+//! Fails in the hook and in the way its settings name. In hooks that see a request it fails where that has an `x-fail`
+//! field, in `on-message` at the text `fail`, in `on-timer` ten milliseconds after the text `timer`; it lets all else
+//! pass.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use sluicegate_sdk::prelude::*;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Failing {
+    r#in: Hook,
+    by: Way,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Hook {
+    Configure,
+    OnRequest,
+    OnResponse,
+    Open,
+    OnMessage,
+    OnTimer,
+    OnClose,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Way {
+    Panic,
+    Spin,
+    Memory,
+    Recursion,
+    /// No failure as such: writes more log than anybody wants.
+    Flood,
+    /// Succeeds with an answer that is none.
+    BadStatus,
+}
+
+struct Open;
+
+impl Plugin for Failing {
+    type Settings = Self;
+
+    fn configure(settings: Self) -> Result<Self, ConfigureError> {
+        settings.fail_in(Hook::Configure);
+        Ok(settings)
+    }
+}
+
+impl RequestHook for Failing {
+    fn on_request(&self, request: &Request) -> RequestVerdict {
+        if request.header("x-fail").is_some() && self.fail_in(Hook::OnRequest) {
+            return RequestVerdict::respond(99, "no status");
+        }
+        RequestVerdict::Pass
+    }
+}
+
+impl ResponseHook for Failing {
+    fn on_response(&self, request: &Request, response: &ResponseHead) {
+        let edited = response.set_header("x-seen", "failing");
+        log::debug!("{edited:?}");
+        if request.header("x-fail").is_some() {
+            self.fail_in(Hook::OnResponse);
+        }
+    }
+}
+
+impl SessionHook for Failing {
+    type Session = Open;
+
+    fn open(&self, request: &Request, _: &Connection) -> Result<Open, Response> {
+        if request.header("x-fail").is_some() && self.fail_in(Hook::Open) {
+            return Err(Response::text(99, "no status"));
+        }
+        Ok(Open)
+    }
+}
+
+impl Session for Open {
+    type Plugin = Failing;
+
+    fn on_message(&mut self, plugin: &Failing, connection: &Connection, _: Side, message: Message) -> MessageVerdict {
+        match message.as_text() {
+            Some("fail") => drop(plugin.fail_in(Hook::OnMessage)),
+            Some("timer") => connection.set_timer(Duration::from_millis(10)),
+            _ => {}
+        }
+        MessageVerdict::Forward
+    }
+
+    fn on_timer(&mut self, plugin: &Failing, _: &Connection) {
+        plugin.fail_in(Hook::OnTimer);
+    }
+
+    fn on_close(&mut self, plugin: &Failing, _: &Connection, _: CloseInfo) {
+        plugin.fail_in(Hook::OnClose);
+    }
+}
+
+export!(Failing: RequestHook, ResponseHook, SessionHook);
+
+impl Failing {
+    /// Whether the failure is an answer to give.
+    fn fail_in(&self, hook: Hook) -> bool {
+        if self.r#in != hook {
+            return false;
+        }
+        match self.by {
+            Way::Panic => fail("as the settings say"),
+            Way::Spin => loop {
+                black_box(self);
+            },
+            Way::Memory => {
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(black_box(vec![1_u8; 1 << 20]));
+                }
+            }
+            Way::Recursion => drop(deeper(black_box(0))),
+            Way::Flood => (0..2000).for_each(|line| log::warn!("line {line}")),
+            Way::BadStatus => return true,
+        }
+        false
+    }
+}
+
+#[expect(clippy::panic, reason = "it is what this plugin is for")]
+fn fail(text: &str) {
+    panic!("{text}");
+}
+
+/// Each call needs the result of the next, and a place of its own on the stack.
+#[expect(unconditional_recursion, reason = "it is what this plugin is for")]
+fn deeper(depth: u64) -> u64 {
+    let place = black_box([depth; 64]);
+    deeper(depth + 1) + place.iter().sum::<u64>()
+}

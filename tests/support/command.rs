@@ -1,0 +1,30 @@
+//! The binary under test as a command that ends.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::files::binary;
+use crate::soon;
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Run `sluicegate` with these arguments in this folder, to its end.
+pub async fn sluicegate(folder: &Path, arguments: &[&str]) -> Finished {
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(folder).env_remove("SLUICEGATE_LOG").env("NO_COLOR", "1");
+    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = soon(format_args!("the end of {arguments:?}"), running).await.unwrap();
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}

@@ -1,0 +1,71 @@
+//! What the integration tests are made of: the proxy as a process of its own, upstreams and clients that show every
+//! byte, and WebSocket peers of other makes.
+//!
+//! All listen on port 0 of the loopback interface, every wait has a deadline, and whatever was started ends with the
+//! value that stands for it.
+
+mod command;
+pub mod config;
+mod files;
+mod frame;
+mod log;
+mod message;
+mod peer;
+mod proxy;
+mod session;
+mod upstream;
+mod wire;
+
+pub use command::{Finished, sluicegate};
+pub use files::{component, guest, plugin, scratch};
+pub use frame::{Frame, Opcode};
+pub use log::Log;
+pub use message::{Head, Request, Response};
+pub use peer::Peer;
+pub use proxy::{Proxy, ProxyBuilder};
+pub use session::{Session, WebSocket, accept_key, handshake, switching_protocols};
+pub use upstream::{RawUpstream, Upstream};
+pub use wire::Wire;
+
+use std::fmt::Display;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long anything that should happen may take: generous, as the machine may be busy with other tests.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// The longest a test may take.
+const TEST_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// How often [`eventually`] looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Run a test to its end or its deadline.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime, async { timeout(TEST_TIME_MAX, test).await.expect("the test took too long") })
+}
+
+/// What should happen soon.
+pub async fn soon<T>(what: impl Display, future: impl Future<Output = T>) -> T {
+    match timeout(SOON, pin!(future)).await {
+        Ok(result) => result,
+        Err(_) => panic!("waited {SOON:?} in vain: {what}"),
+    }
+}
+
+/// Look again and again until `look` sees something.
+pub async fn eventually<T>(what: impl Display, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + SOON;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < end, "waited {SOON:?} in vain: {what}");
+        sleep(LOOK_INTERVAL).await;
+    }
+}

@@ -1,0 +1,46 @@
+//! Compressing the messages to one receiver (RFC 7692 §7.2.1).
+
+use flate2::{Compress, Compression as Level, FlushCompress};
+
+/// What a compressor holds: the window twice, hash chains and buffers.
+pub(crate) const COMPRESSOR_BYTES: usize = 300 << 10;
+/// The smallest window flate2 makes; it panics at 8 bits.
+const WINDOW_BITS_MIN: u8 = 9;
+const WINDOW_BITS_MAX: u8 = 15;
+const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+/// A message of no bytes (RFC 7692 §7.2.3.6): zlib writes nothing for a second flush in a row.
+const EMPTY: u8 = 0x00;
+
+pub(crate) struct Compressor {
+    stream: Compress,
+}
+
+impl Compressor {
+    /// `None` for a window that flate2 cannot make.
+    pub(crate) fn new(window_bits: u8) -> Option<Self> {
+        (WINDOW_BITS_MIN..=WINDOW_BITS_MAX)
+            .contains(&window_bits)
+            .then(|| Self { stream: Compress::new_with_window_bits(Level::fast(), false, window_bits) })
+    }
+
+    /// Appends the compressed message to `out`, less its tail. `None` where the compressor failed, which
+    /// says that it must not be used again; what was appended is then of no use.
+    pub(crate) fn compress(&mut self, mut message: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        if message.is_empty() {
+            out.push(EMPTY);
+            return Some(());
+        }
+        loop {
+            out.reserve(message.len() / 2 + 64);
+            let read = self.stream.total_in();
+            self.stream.compress_vec(message, out, FlushCompress::Sync).ok()?;
+            let read = (self.stream.total_in() - read) as usize;
+            message = message.get(read..)?;
+            if message.is_empty() && out.len() < out.capacity() {
+                break;
+            }
+        }
+        out.truncate(out.strip_suffix(&TAIL)?.len());
+        Some(())
+    }
+}

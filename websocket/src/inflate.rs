@@ -1,0 +1,140 @@
+//! Decompressing the messages of one sender (RFC 7692 §7.2.2), in bounded steps.
+
+use flate2::{Decompress, FlushDecompress};
+
+use crate::{Violation, mask};
+
+/// What an inflater holds: the 32 KiB window and its tables.
+pub(crate) const INFLATER_BYTES: usize = 48 << 10;
+/// The largest window. A smaller one agreed needs no smaller one here, and flate2 knows none of 8 bits.
+const WINDOW_BITS: u8 = 15;
+/// What a message's compressor took off its end (RFC 7692 §7.2.1).
+const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+/// A last, empty, stored block (RFC 1951 §3.2.4).
+const FINAL_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
+/// How much is unmasked at a time, and the least that is made room for.
+pub(crate) const STEP_BYTES: usize = 4096;
+
+/// Where inflated bytes go.
+pub(crate) enum Sink<'a> {
+    /// Appended to the message so far.
+    Gather(&'a mut Vec<u8>),
+    /// Thrown away and counted; the buffer is only passed through.
+    Discard { through: &'a mut Vec<u8>, inflated: &'a mut u64 },
+}
+
+pub(crate) struct Inflater {
+    stream: Decompress,
+    /// Whether anything of the current message's stream has been seen since it (re)started.
+    fresh: bool,
+}
+
+impl Inflater {
+    pub(crate) fn new() -> Self {
+        Self { stream: Decompress::new_with_window_bits(false, WINDOW_BITS), fresh: true }
+    }
+
+    /// Forgets everything, for another sender's or an unrelated message.
+    pub(crate) fn reset(&mut self) {
+        self.stream.reset(false);
+        self.fresh = true;
+    }
+
+    /// Inflates a part of a message's payload, masked with `key`.
+    pub(crate) fn inflate(
+        &mut self,
+        payload: &[u8],
+        key: Option<[u8; 4]>,
+        unmasked: &mut Vec<u8>,
+        sink: &mut Sink<'_>,
+        limit: u64,
+    ) -> Result<(), Violation> {
+        let Some(key) = key else { return self.feed(payload, sink, limit) };
+        // A multiple of 4, so that the key need not be rotated.
+        for block in payload.chunks(STEP_BYTES) {
+            unmasked.clear();
+            mask::append(unmasked, block, key);
+            self.feed(unmasked, sink, limit)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the message: puts back the tail its compressor took off.
+    ///
+    /// All before it has been inflated, so the tail of a message that ended with its block gives nothing.
+    /// Without context takeover nobody uses this state again, and a final block can prove that the message
+    /// did end there. With it the state must stay what the receiver's will be: exactly this far, no probe.
+    pub(crate) fn finish(&mut self, takeover: bool, sink: &mut Sink<'_>) -> Result<(), Violation> {
+        if !takeover && self.fresh {
+            return Ok(());
+        }
+        // As the limit: not one byte more.
+        let inflated = sink.inflated();
+        let mut ends_cleanly = self.feed(&TAIL, sink, inflated).is_ok();
+        if !takeover {
+            ends_cleanly &= self.feed(&FINAL_BLOCK, sink, inflated).is_ok() && self.fresh;
+        }
+        if ends_cleanly { Ok(()) } else { Err(Violation::DeflateCut) }
+    }
+
+    fn feed(&mut self, mut input: &[u8], sink: &mut Sink<'_>, limit: u64) -> Result<(), Violation> {
+        loop {
+            let out = sink.room(limit);
+            let room = out.capacity() - out.len();
+            let (read, written) = (self.stream.total_in(), self.stream.total_out());
+            let status = self.stream.decompress_vec(input, out, FlushDecompress::Sync);
+            let read = (self.stream.total_in() - read) as usize;
+            let written = (self.stream.total_out() - written) as usize;
+            let ended = matches!(status, Ok(flate2::Status::StreamEnd));
+            self.fresh &= read == 0;
+            input = input.get(read..).unwrap_or_default();
+            sink.took(written, limit)?;
+            if status.is_err() || (read == 0 && written == 0 && !ended && !input.is_empty()) {
+                return Err(Violation::Deflate);
+            }
+            if ended {
+                // RFC 7692 §7.2.1 allows final blocks anywhere; what follows is a stream of its own.
+                self.reset();
+            }
+            if input.is_empty() && (ended || written < room) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Sink<'_> {
+    /// A buffer with room for at least one more byte, and not for many more than `limit` allows.
+    fn room(&mut self, limit: u64) -> &mut Vec<u8> {
+        match self {
+            Self::Gather(out) => {
+                if out.len() == out.capacity() {
+                    let limit = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
+                    let left = limit.saturating_sub(out.len()).max(1);
+                    out.reserve_exact(out.len().max(STEP_BYTES).min(left));
+                }
+                out
+            }
+            Self::Discard { through, .. } => {
+                through.clear();
+                through.reserve(STEP_BYTES * 4);
+                through
+            }
+        }
+    }
+
+    fn took(&mut self, written: usize, limit: u64) -> Result<(), Violation> {
+        if let Self::Discard { inflated, .. } = self {
+            **inflated += written as u64;
+        }
+        if self.inflated() > limit { Err(Violation::MessageTooLarge(limit)) } else { Ok(()) }
+    }
+
+    /// How much of the message there has been so far.
+    fn inflated(&self) -> u64 {
+        match self {
+            Self::Gather(out) => out.len() as u64,
+            Self::Discard { inflated, .. } => **inflated,
+        }
+    }
+}

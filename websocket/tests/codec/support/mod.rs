@@ -1,0 +1,160 @@
+//! Peers for the codec: a sender that writes frames and a receiver that reads them, both as plain as can be.
+
+mod allocations;
+mod inflate;
+mod receiver;
+pub mod sender;
+
+pub use allocations::{allocations, peak_bytes};
+pub use inflate::WindowInflater;
+pub use receiver::{Received, Receiver};
+pub use sender::{Frame, Sender, close_payload};
+
+use proptest::prelude::*;
+use sluicegate_websocket::{Event, Limits, Payload, Piece, Reader, Scanner, Scratch, Violation};
+
+pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+pub const LIMITS: Limits = Limits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20, fragments_max: 64 };
+
+/// What a whole stream came to: the events, and the violation it ended with, if it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub events: Vec<Seen>,
+    pub violation: Option<Violation>,
+}
+
+/// An event, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Message {
+        payload: Received,
+        original: Vec<u8>,
+        compressed: bool,
+    },
+    Control {
+        payload: Received,
+        raw: Vec<u8>,
+    },
+    /// Adjacent runs are one.
+    Data(Vec<u8>),
+}
+
+impl Outcome {
+    pub fn messages(&self) -> Vec<Received> {
+        let payload = |seen: &Seen| match seen {
+            Seen::Message { payload, .. } | Seen::Control { payload, .. } => Some(payload.clone()),
+            Seen::Data(_) => None,
+        };
+        self.events.iter().filter_map(payload).collect()
+    }
+}
+
+pub fn received(payload: Payload<'_>) -> Received {
+    match payload {
+        Payload::Text(text) => Received::Text(text.to_owned()),
+        Payload::Binary(bytes) => Received::Binary(bytes.to_owned()),
+    }
+}
+
+pub fn received_control(control: &sluicegate_websocket::Control) -> Received {
+    use sluicegate_websocket::ControlKind;
+    match control.kind() {
+        ControlKind::Ping => Received::Ping(control.payload().to_owned()),
+        ControlKind::Pong => Received::Pong(control.payload().to_owned()),
+        ControlKind::Close => Received::Close(control.payload().to_owned()),
+    }
+}
+
+fn push_data(events: &mut Vec<Seen>, bytes: &[u8]) {
+    match events.last_mut() {
+        Some(Seen::Data(run)) => run.extend_from_slice(bytes),
+        _ => events.push(Seen::Data(bytes.to_owned())),
+    }
+}
+
+/// Reads a stream that comes in these parts.
+pub fn read<'a>(reader: &mut Reader, parts: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let (mut scratch, mut events) = (Scratch::new(), Vec::new());
+    for mut input in parts {
+        loop {
+            match reader.read(&mut input, &mut scratch) {
+                Ok(None) => break,
+                Ok(Some(Event::Data(bytes))) => push_data(&mut events, bytes),
+                Ok(Some(Event::Message(message))) => events.push(Seen::Message {
+                    payload: received(message.payload),
+                    original: message.original.to_owned(),
+                    compressed: message.compressed,
+                }),
+                Ok(Some(Event::Control(control))) => events.push(Seen::Control {
+                    payload: received_control(&control),
+                    raw: control.raw().to_owned(),
+                }),
+                Err(violation) => return Outcome { events, violation: Some(violation) },
+            }
+        }
+        assert!(input.is_empty(), "read leaves nothing");
+    }
+    Outcome { events, violation: None }
+}
+
+/// Scans a stream that comes in these parts.
+pub fn scan<'a>(scanner: &mut Scanner, parts: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let mut events = Vec::new();
+    for mut input in parts {
+        loop {
+            match scanner.next(&mut input) {
+                Ok(None) => break,
+                Ok(Some(Piece::Data(bytes))) => push_data(&mut events, bytes),
+                Ok(Some(Piece::Control(control))) => events.push(Seen::Control {
+                    payload: received_control(&control),
+                    raw: control.raw().to_owned(),
+                }),
+                Err(violation) => return Outcome { events, violation: Some(violation) },
+            }
+        }
+        assert!(input.is_empty(), "scan leaves nothing");
+    }
+    Outcome { events, violation: None }
+}
+
+/// Cuts a stream at these places, in thousandths of its length.
+pub fn cut<'a>(stream: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
+    let mut places: Vec<usize> = places.iter().map(|place| place * stream.len() / 1000).collect();
+    places.sort_unstable();
+    let mut parts = Vec::new();
+    let mut from = 0;
+    for place in places {
+        parts.push(&stream[from..place]);
+        from = place;
+    }
+    parts.push(&stream[from..]);
+    parts
+}
+
+/// Places for [`cut`].
+pub fn places() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(0..=1000usize, 0..12)
+}
+
+/// Text of a small vocabulary, so that messages repeat what others said, now and then a large one.
+pub fn text() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec!["foo", "bar ", "κόσμε", "{\"id\":", "𝄞", "0123456789abcdef", ",\n"]);
+    let small = prop::collection::vec(word.clone(), 0..20);
+    let large = prop::collection::vec(word, 1000..2000);
+    prop_oneof![9 => small, 1 => large].prop_map(|words| words.concat())
+}
+
+/// Bytes that sometimes repeat and sometimes do not.
+pub fn binary() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..300),
+        (any::<u8>(), 0..70_000usize).prop_map(|(byte, len)| vec![byte; len]),
+        text().prop_map(String::into_bytes),
+    ]
+}
+
+/// A message: text or binary.
+pub fn message() -> impl Strategy<Value = Received> {
+    prop_oneof![text().prop_map(Received::Text), binary().prop_map(Received::Binary)]
+}
