@@ -7,8 +7,9 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-proxy=$root/target/release/sluicegate
-chat=$root/target/release/sluicegate-chat
+profile=${PROFILE:-release}
+proxy=$root/target/$profile/sluicegate
+chat=$root/target/$profile/sluicegate-chat
 proxy_port=8080
 chat_ports=(9001 9002 9003)
 chat_names=(one two three)
@@ -35,7 +36,7 @@ main() {
     start "$proxy" run --config "$config"
     for port in "${chat_ports[@]}" "$proxy_port"; do
         until answers "$port"; do
-            all_run || fail "a process ended before 127.0.0.1:$port answered; its last words are above"
+            all_run || fail "a process ended before all were ready; its last words are above"
             sleep 0.05
         done
     done
@@ -67,11 +68,12 @@ is_open() {
 answers() {
     local line
     line=$(
+        exec 2>/dev/null
         exec 3<>"/dev/tcp/127.0.0.1/$1" || exit
         printf 'GET /health HTTP/1.1\r\nhost: 127.0.0.1:%s\r\nconnection: close\r\n\r\n' "$1" >&3
         IFS= read -r -t 5 line <&3
         printf '%s' "$line"
-    ) 2>/dev/null && [[ $line == HTTP/1.1\ * ]]
+    ) && [[ $line == HTTP/1.1\ * ]]
 }
 
 stop() {

@@ -16,7 +16,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::config::{self, Timeouts};
-use crate::drain::Drain;
 use crate::exchange::{self, Connection};
 use crate::guard::{self, Guard, Linger, lingering_close};
 use crate::reject::Error;
@@ -28,6 +27,8 @@ use crate::worker::Worker;
 
 /// hyper's buffer must hold a whole head, and then some.
 const BUFFER_SPARE_BYTES: usize = 16 * 1024;
+/// As many header lines hyper parses without an allocation, and by default.
+const HYPER_HEADERS_MAX: usize = 100;
 
 /// Serve a client until its connection ends. A session goes on in a task of its own, so that nothing of HTTP is kept for
 /// as long as it lives.
@@ -79,14 +80,15 @@ async fn serve_exchanges(
     let mut http = http1::Builder::new();
     http.half_close(true)
         .header_read_timeout(None)
-        .max_headers(listener.headers_max)
         .max_buf_size(listener.header_bytes_max + BUFFER_SPARE_BYTES);
+    if listener.headers_max > HYPER_HEADERS_MAX {
+        http.max_headers(listener.headers_max);
+    }
     let mut serving = pin!(http.serve_connection(TokioIo::new(guard), service));
-    let mut drain = connection.worker.drain.clone();
-    let mut drain = pin!(drain.wait_for(|drain| *drain != Drain::No));
+    let mut drain = connection.worker.draining.watch();
     let mut draining = false;
     poll_fn(|cx| {
-        if !draining && Future::poll(drain.as_mut(), cx).is_ready() {
+        if !draining && drain.poll(cx).is_ready() {
             draining = true;
             serving.as_mut().graceful_shutdown();
         }
@@ -118,26 +120,27 @@ async fn serve_session(
         settings: upgraded.settings,
     });
     tracing::debug!(session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
-    let ended = session.run(early, worker.drain.clone()).await;
+    let ended = session.run(early, worker.draining.watch()).await;
     log_end(&about, client, &ended);
 }
 
 /// An end that both sides agreed on is nothing to look at; any other is what an operator searches the log for.
 fn log_end(about: &About, client: SocketAddr, ended: &Ended) {
-    let Ended { cause, clean, lived, messages, .. } = ended;
+    let Ended { cause, clean, lived, messages, bytes_received: bytes } = ended;
     let (lived_ms, note) = (lived.as_millis(), &cause.note);
     let (from_client, from_upstream) = (messages.client, messages.upstream);
+    let (bytes_from_client, bytes_from_upstream) = (bytes.client, bytes.upstream);
     if *clean && note.is_empty() {
         tracing::debug!(
             session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server,
-            closer = ?cause.closer, code = cause.code, reason = ?cause.reason, lived_ms, from_client, from_upstream,
+            closer = ?cause.closer, code = cause.code, reason = ?cause.reason, lived_ms, from_client, from_upstream, bytes_from_client, bytes_from_upstream,
             "session closed"
         );
     } else {
         tracing::info!(
             session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server,
             closer = ?cause.closer, code = cause.code, reason = ?cause.reason, clean, lived_ms, from_client,
-            from_upstream, note = %note, "session ended early"
+            from_upstream, bytes_from_client, bytes_from_upstream, note = %note, "session ended early"
         );
     }
 }

@@ -146,7 +146,7 @@ impl Exchange<'_> {
         let request = self.outgoing(matched.route, server).map(|()| body);
         let Forwarded { head, body } = forward::send(stream, request, timeouts).await?;
         let head = self.offer_response(matched, head).await?;
-        Ok(answer(head, ResponseBody::Upstream(body)))
+        Ok(answer(*head, ResponseBody::Upstream(body)))
     }
 
     async fn file(
@@ -224,7 +224,7 @@ impl Exchange<'_> {
 }
 
 /// An upstream's answer for the client.
-pub fn answer(head: Box<ResponseHead>, body: ResponseBody) -> Response<ResponseBody> {
+pub fn answer(head: ResponseHead, body: ResponseBody) -> Response<ResponseBody> {
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

@@ -36,11 +36,14 @@ pub struct Exhausted(pub Option<Duration>);
 /// All buckets and slots of a process.
 pub struct Limits {
     seed: RandomState,
-    buckets: RwLock<HashMap<(u64, Rate), Arc<DefaultKeyedRateLimiter<u64>>>>,
+    /// By hash of owner and name, and by rate; in each, by hash of the key.
+    buckets: RwLock<HashMap<(u64, Rate), Buckets>>,
     taken: AtomicU32,
     clock: DefaultClock,
     slots: Arc<Mutex<HashMap<u64, u32>>>,
 }
+
+type Buckets = Arc<DefaultKeyedRateLimiter<u64>>;
 
 /// A place among those that may go on at once. Dropping it gives the place back.
 pub struct Slot {
@@ -90,7 +93,7 @@ impl Limits {
     }
 
     /// None for a rate that never gives anything.
-    fn limiter(&self, name: u64, rate: Rate) -> Option<Arc<DefaultKeyedRateLimiter<u64>>> {
+    fn limiter(&self, name: u64, rate: Rate) -> Option<Buckets> {
         let known = self.buckets.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(limiter) = known.get(&(name, rate)) {
             return Some(Arc::clone(limiter));
@@ -109,7 +112,9 @@ impl Limits {
     /// A bucket that is full again says nothing that a new one would not: forget those, so that memory
     /// follows the clients of the last period and not those of all time.
     fn sweep_now_and_then(&self, limiter: &DefaultKeyedRateLimiter<u64>) {
-        if self.taken.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0 && limiter.len() > SWEEP_ABOVE {
+        if self.taken.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY)
+            && limiter.len() > SWEEP_ABOVE
+        {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }

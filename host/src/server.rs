@@ -58,8 +58,7 @@ pub fn run(snapshot: Snapshot) -> Result<(), ServerError> {
     let listeners = bind(&snapshot.config.listeners)?;
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let (drain, draining) = watch::channel(Drain::No);
-    let start =
-        |index| start_worker(Worker::new(index, server.workers, Arc::clone(&snapshot), draining.clone()));
+    let start = |index| start_worker(index, server.workers, Arc::clone(&snapshot), draining.clone());
     let workers: Vec<Handle> = (0..server.workers).map(start).collect::<io::Result<_>>()?;
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async {
@@ -194,20 +193,33 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn start_worker(worker: Worker) -> io::Result<Handle> {
+fn start_worker(
+    index: usize,
+    workers: usize,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    drain: watch::Receiver<Drain>,
+) -> io::Result<Handle> {
     let (connections, accepted) = mpsc::channel(HANDED_OVER_MAX);
     let load = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&load);
-    let name = format!("worker-{}", worker.index);
-    thread::Builder::new().name(name).spawn(move || match LocalRuntime::new() {
-        Ok(runtime) => runtime.block_on(work(worker, accepted, counted)),
-        Err(error) => tracing::error!(%error, "a worker cannot start"),
+    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        // What a worker owns is made in its own thread, and never leaves it.
+        let worker = Rc::new(Worker::new(index, workers, snapshot));
+        match LocalRuntime::new() {
+            Ok(runtime) => runtime.block_on(work(worker, accepted, counted, drain)),
+            Err(error) => tracing::error!(%error, "a worker cannot start"),
+        }
     })?;
     Ok(Handle { connections, load })
 }
 
-async fn work(worker: Worker, mut accepted: mpsc::Receiver<Accepted>, load: Arc<AtomicUsize>) {
-    let worker = Rc::new(worker);
+async fn work(
+    worker: Rc<Worker>,
+    mut accepted: mpsc::Receiver<Accepted>,
+    load: Arc<AtomicUsize>,
+    drain: watch::Receiver<Drain>,
+) {
+    tokio::task::spawn_local(pass_drain_on(Rc::clone(&worker), drain));
     while let Some(Accepted { stream, client, listener }) = accepted.recv().await {
         let worker = Rc::clone(&worker);
         let held = Held(Arc::clone(&load));
@@ -218,6 +230,12 @@ async fn work(worker: Worker, mut accepted: mpsc::Receiver<Accepted>, load: Arc<
                 Err(error) => tracing::debug!(%client, %error, "connection failed"),
             }
         });
+    }
+}
+
+async fn pass_drain_on(worker: Rc<Worker>, mut drain: watch::Receiver<Drain>) {
+    if let Ok(drain) = drain.wait_for(|drain| *drain != Drain::No).await {
+        worker.draining.begin(*drain);
     }
 }
 

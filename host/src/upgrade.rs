@@ -134,7 +134,7 @@ pub async fn run(
             held: std::mem::take(&mut exchange.lent.request().held),
         },
     }));
-    Ok(switch(head, extensions))
+    Ok(switch(*head, extensions))
 }
 
 /// Open the plugins' sessions, where they have any.
@@ -254,11 +254,11 @@ async fn refused_by_upstream(
     let (parts, body) = response.into_parts();
     let head = Box::new(ResponseHead { status: parts.status, headers: parts.headers });
     let head = exchange.offer_response(matched, head).await?;
-    Ok(answer(head, ResponseBody::Upstream(Timed::new(body, matched.route.timeouts.read))))
+    Ok(answer(*head, ResponseBody::Upstream(Timed::new(body, matched.route.timeouts.read))))
 }
 
 /// The client's 101.
-fn switch(mut head: Box<ResponseHead>, extensions: Option<Option<String>>) -> Response<ResponseBody> {
+fn switch(mut head: ResponseHead, extensions: Option<Option<String>>) -> Response<ResponseBody> {
     if let Some(extensions) = extensions {
         head.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
         let line = extensions.and_then(|line| HeaderValue::try_from(line).ok());

@@ -1,12 +1,12 @@
 //! What one worker thread owns: nothing of it is shared with other workers but what is read.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 
-use crate::drain::Drain;
+use crate::drain::Draining;
 use crate::snapshot::Snapshot;
 
 /// A worker's own view of the process.
@@ -14,19 +14,14 @@ pub struct Worker {
     /// Its number, from 0.
     pub index: usize,
     snapshot: Arc<ArcSwap<Snapshot>>,
-    pub drain: watch::Receiver<Drain>,
+    pub draining: Rc<Draining>,
     sessions: Cell<u64>,
     workers: u64,
 }
 
 impl Worker {
-    pub fn new(
-        index: usize,
-        workers: usize,
-        snapshot: Arc<ArcSwap<Snapshot>>,
-        drain: watch::Receiver<Drain>,
-    ) -> Self {
-        Self { index, snapshot, drain, sessions: Cell::new(0), workers: workers as u64 }
+    pub fn new(index: usize, workers: usize, snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { index, snapshot, draining: Rc::default(), sessions: Cell::new(0), workers: workers as u64 }
     }
 
     /// The configuration that new exchanges are served by.

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use sluicegate_tests::{Peer, Proxy, RawUpstream, Session, Upstream, WebSocket, Frame, Opcode, run, soon};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as TungsteniteFrame;
 
@@ -31,8 +31,12 @@ async fn python_client(proxy: &Proxy) -> Value {
     result
 }
 
-async fn tungstenite_client(proxy: &Proxy) {
-    let (mut socket, _) = tokio_tungstenite::client_async(url(proxy), tcp(proxy).await).await.unwrap();
+async fn tungstenite_client(proxy: &Proxy, subprotocol: Option<&str>) {
+    let mut request = ClientRequestBuilder::new(url(proxy).parse().unwrap());
+    if let Some(subprotocol) = subprotocol {
+        request = request.with_sub_protocol(subprotocol);
+    }
+    let (mut socket, _) = tokio_tungstenite::client_async(request, tcp(proxy).await).await.unwrap();
     let large = vec![7; 1 << 20];
     for message in [Message::text("grüß dich"), Message::binary(vec![0, 255]), Message::binary(large), Message::text("")] {
         socket.send(message.clone()).await.unwrap();
@@ -69,7 +73,7 @@ fn clients_of_three_makes_talk_to_a_node_server() {
         let python = python_client(&proxy).await;
         assert_eq!(python["protocol"], "chat.v1");
         assert_session(&mut server, "chat.v1", 3000).await;
-        tungstenite_client(&proxy).await;
+        tungstenite_client(&proxy, None).await;
         assert_session(&mut server, "", 1005).await;
     });
 }
@@ -83,7 +87,7 @@ fn clients_of_three_makes_talk_to_a_python_server() {
         assert_eq!(node["protocol"], "chat.v2");
         let python = python_client(&proxy).await;
         assert_eq!(python["protocol"], "chat.v2");
-        tungstenite_client(&proxy).await;
+        tungstenite_client(&proxy, Some("chat.v2")).await;
     });
 }
 
@@ -94,7 +98,7 @@ fn clients_of_three_makes_talk_to_a_tungstenite_server() {
         let proxy = Proxy::to(server.address()).start().await;
         node_client(&proxy, json!({})).await;
         python_client(&proxy).await;
-        tungstenite_client(&proxy).await;
+        tungstenite_client(&proxy, None).await;
     });
 }
 
@@ -107,7 +111,7 @@ fn clients_of_three_makes_do_not_notice_a_plugin_that_forwards_everything() {
         assert_session(&mut server, "", 3000).await;
         python_client(&proxy).await;
         assert_session(&mut server, "chat.v1", 3000).await;
-        tungstenite_client(&proxy).await;
+        tungstenite_client(&proxy, None).await;
         assert_session(&mut server, "", 1005).await;
     });
 }

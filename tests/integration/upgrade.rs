@@ -51,14 +51,14 @@ fn the_curl_handshake_check() {
         let curl = Command::new("curl")
             .args(["--include", "--silent", "--no-buffer", "--http1.1", "--max-time", "2"])
             .args(["--header", "Connection: Upgrade", "--header", "Upgrade: websocket"])
-            .args(["--header", "Sec-WebSocket-Key: SGVsbG8sIHdvcmxkIQ==", "--header", "Sec-WebSocket-Version: 13"])
+            .args(["--header", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "--header", "Sec-WebSocket-Version: 13"])
             .arg(url)
             .kill_on_drop(true)
             .output();
         let output = soon("curl", curl).await.expect("curl is installed");
         let head = Head::parse(&output.stdout);
         assert_eq!(head.first_line, "HTTP/1.1 101 Switching Protocols");
-        assert_eq!(head.field("sec-websocket-accept"), Some("qGEgH3En71di5rrssAZTmtRTyFk="));
+        assert_eq!(head.field("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert_eq!(head.field("upgrade"), Some("websocket"));
     });
 }

@@ -8,8 +8,6 @@ pub(crate) const COMPRESSOR_BYTES: usize = 300 << 10;
 const WINDOW_BITS_MIN: u8 = 9;
 const WINDOW_BITS_MAX: u8 = 15;
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// A message of no bytes (RFC 7692 §7.2.3.6): zlib writes nothing for a second flush in a row.
-const EMPTY: u8 = 0x00;
 
 pub(crate) struct Compressor {
     stream: Compress,
@@ -23,13 +21,10 @@ impl Compressor {
             .then(|| Self { stream: Compress::new_with_window_bits(Level::fast(), false, window_bits) })
     }
 
-    /// Appends the compressed message to `out`, less its tail. `None` where the compressor failed, which
-    /// says that it must not be used again; what was appended is then of no use.
+    /// Appends the compressed message to `out`, less its tail. The message is not empty: zlib writes
+    /// nothing for a second flush in a row. `None` where the compressor failed; then neither it nor what
+    /// was appended is of any more use.
     pub(crate) fn compress(&mut self, mut message: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        if message.is_empty() {
-            out.push(EMPTY);
-            return Some(());
-        }
         loop {
             out.reserve(message.len() / 2 + 64);
             let read = self.stream.total_in();

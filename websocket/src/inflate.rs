@@ -111,7 +111,10 @@ impl Sink<'_> {
                 if out.len() == out.capacity() {
                     let limit = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
                     let left = limit.saturating_sub(out.len()).max(1);
-                    out.reserve_exact(out.len().max(STEP_BYTES).min(left));
+                    let doubled = out.len().max(STEP_BYTES);
+                    // Not doubled to just below the limit, to be copied once more for the rest.
+                    let last = left <= doubled + doubled / 8;
+                    out.reserve_exact(if last { left } else { doubled });
                 }
                 out
             }

@@ -308,3 +308,181 @@ fn window_bits(value: &str) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: Deflate = Deflate {
+        server_no_context_takeover: false,
+        client_no_context_takeover: false,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+
+    fn lines(value: &str) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(value.as_bytes()).filter(|line| !line.is_empty())
+    }
+
+    fn offered(offers: &str) -> Option<String> {
+        Offers::parse(lines(offers)).unwrap().to_upstream()
+    }
+
+    fn agreed(offers: &str, answer: &str) -> Result<Option<Deflate>, NegotiationError> {
+        let agreement = Offers::parse(lines(offers))?.agree(lines(answer))?;
+        assert_eq!(agreement.client, agreement.upstream);
+        assert_eq!(agreement.client.is_some(), agreement.answer.is_some());
+        Ok(agreement.client)
+    }
+
+    #[test]
+    fn rfc7692_section_7_1_offers_are_passed_on_as_they_are() {
+        for offer in [
+            "permessage-deflate",
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate; client_max_window_bits=8",
+            "permessage-deflate; server_max_window_bits=10",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+            "permessage-deflate; server_max_window_bits=10, permessage-deflate",
+        ] {
+            assert_eq!(offered(offer).as_deref(), Some(offer));
+        }
+        let quoted = r#"permessage-deflate; server_max_window_bits="10""#;
+        let plain = "permessage-deflate; server_max_window_bits=10";
+        assert_eq!(offered(quoted).as_deref(), Some(plain));
+    }
+
+    #[test]
+    fn rfc7692_section_7_1_wrong_offers_are_declined_one_by_one() {
+        for wrong in [
+            "server_max_window_bits",
+            "server_max_window_bits=7",
+            "server_max_window_bits=16",
+            "server_max_window_bits=010",
+            "server_max_window_bits=+9",
+            "client_max_window_bits=0",
+            "client_max_window_bits=15; client_max_window_bits",
+            "client_max_window_bits; client_max_window_bits=15",
+            "server_max_window_bits=9; server_max_window_bits=9",
+            "server_no_context_takeover=1",
+            "client_no_context_takeover=true",
+            "server_no_context_takeover; server_no_context_takeover",
+            "client_no_context_takeover; client_no_context_takeover",
+            "unknown",
+            "Server_No_Context_Takeover",
+        ] {
+            let offer = format!("permessage-deflate; {wrong}");
+            assert_eq!(offered(&offer), None, "{wrong}");
+            let two = format!("{offer}, permessage-deflate");
+            assert_eq!(offered(&two).as_deref(), Some("permessage-deflate"));
+        }
+    }
+
+    #[test]
+    fn other_extensions_cannot_be_inspected() {
+        assert_eq!(offered(""), None);
+        assert_eq!(offered("x-webkit-deflate-frame"), None);
+        let mixed = "x-other; a=1, permessage-deflate, permessage-bzip2";
+        assert_eq!(offered(mixed).as_deref(), Some("permessage-deflate"));
+        let malformed = Offers::parse([&b"permessage-deflate;"[..]]).map(|offers| offers.deflate);
+        assert_eq!(malformed, Err(NegotiationError::MalformedOffer));
+    }
+
+    #[test]
+    fn rfc7692_section_7_1_answers() {
+        let all = Deflate {
+            server_no_context_takeover: true,
+            client_no_context_takeover: true,
+            server_max_window_bits: 10,
+            client_max_window_bits: 11,
+        };
+        let offer = "permessage-deflate; client_max_window_bits";
+        assert_eq!(agreed(offer, ""), Ok(None));
+        assert_eq!(agreed(offer, "permessage-deflate"), Ok(Some(DEFAULTS)));
+        // The server may ask for more than was offered, but for the client's window.
+        let answer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+                      server_max_window_bits=10; client_max_window_bits=11";
+        assert_eq!(agreed(offer, answer), Ok(Some(all)));
+        let agreement = Offers::parse(lines(offer)).unwrap().agree(lines(answer)).unwrap();
+        assert_eq!(agreement.answer.as_deref(), Some(answer));
+    }
+
+    #[test]
+    fn rfc7692_section_7_1_answers_that_do_not_follow() {
+        for (offer, answer) in [
+            ("", "permessage-deflate"),
+            ("permessage-deflate; unknown", "permessage-deflate"),
+            ("permessage-deflate", "x-other"),
+            ("permessage-deflate", "permessage-deflate; client_max_window_bits=15"),
+            ("permessage-deflate; client_max_window_bits", "permessage-deflate; client_max_window_bits"),
+            (
+                "permessage-deflate; client_max_window_bits=10",
+                "permessage-deflate; client_max_window_bits=11",
+            ),
+            ("permessage-deflate; server_max_window_bits=10", "permessage-deflate"),
+            (
+                "permessage-deflate; server_max_window_bits=10",
+                "permessage-deflate; server_max_window_bits=11",
+            ),
+            ("permessage-deflate; server_no_context_takeover", "permessage-deflate"),
+            ("permessage-deflate", "permessage-deflate; server_max_window_bits=7"),
+            ("permessage-deflate", "permessage-deflate; unknown"),
+        ] {
+            let error = Err(NegotiationError::NotOffered);
+            assert_eq!(agreed(offer, answer), error, "{offer} / {answer}");
+            let passed_through = check_answer(lines(offer), lines(answer)).map(|_| None);
+            assert_eq!(passed_through, error, "{offer} / {answer}");
+        }
+        let twice = agreed("permessage-deflate", "permessage-deflate, permessage-deflate");
+        assert_eq!(twice, Err(NegotiationError::Repeated));
+        let malformed = agreed("permessage-deflate", "permessage-deflate; =");
+        assert_eq!(malformed, Err(NegotiationError::MalformedAnswer));
+    }
+
+    #[test]
+    fn rfc7692_section_7_1_3_the_first_offer_may_be_declined_for_the_second() {
+        let offers = "permessage-deflate; server_max_window_bits=10, permessage-deflate";
+        let narrow = Deflate { server_max_window_bits: 10, ..DEFAULTS };
+        assert_eq!(agreed(offers, "permessage-deflate"), Ok(Some(DEFAULTS)));
+        let answer = "permessage-deflate; server_max_window_bits=10";
+        assert_eq!(agreed(offers, answer), Ok(Some(narrow)));
+    }
+
+    #[test]
+    fn rfc7692_section_7_1_2_2_a_client_stays_within_the_window_it_names() {
+        let offer = "permessage-deflate; client_max_window_bits=10";
+        let narrow = Deflate { client_max_window_bits: 10, ..DEFAULTS };
+        assert_eq!(agreed(offer, "permessage-deflate"), Ok(Some(narrow)));
+        let narrower = Deflate { client_max_window_bits: 9, ..DEFAULTS };
+        let answer = "permessage-deflate; client_max_window_bits=9";
+        assert_eq!(agreed(offer, answer), Ok(Some(narrower)));
+    }
+
+    #[test]
+    fn what_passes_through_may_be_unknown() {
+        let check = |offers, answer| check_answer(lines(offers), lines(answer));
+        assert_eq!(check("permessage-deflate, x-other", ""), Ok(Extensions::None));
+        assert_eq!(check("x-other", "x-other; a=1"), Ok(Extensions::Other));
+        let both = "permessage-deflate, x-other";
+        assert_eq!(check(both, "permessage-deflate"), Ok(Extensions::Deflate(DEFAULTS)));
+        assert_eq!(check(both, both), Ok(Extensions::Other));
+        // Nobody needs to understand an offer that was declined.
+        assert_eq!(check("mal formed", ""), Ok(Extensions::None));
+        assert_eq!(check("mal formed", "x"), Err(NegotiationError::MalformedOffer));
+    }
+
+    #[test]
+    fn each_sender_has_its_own_parameters() {
+        let deflate = Deflate {
+            server_no_context_takeover: true,
+            server_max_window_bits: 9,
+            client_max_window_bits: 12,
+            ..DEFAULTS
+        };
+        let client = Compression { context_takeover: true, window_bits: 12 };
+        let upstream = Compression { context_takeover: false, window_bits: 9 };
+        assert_eq!(deflate.of(Side::Client), client);
+        assert_eq!(deflate.of(Side::Upstream), upstream);
+        assert!(client.fits(client) && upstream.fits(client) && !client.fits(upstream));
+    }
+}

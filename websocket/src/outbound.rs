@@ -173,7 +173,7 @@ impl Outbound {
         // Among originals a compressor's window would not be the receiver's.
         let takeover = self.rewrites && self.sent.is_some_and(|sent| sent.context_takeover);
         let payload = message.as_bytes();
-        let worth_it = takeover || payload.len() >= COMPRESSED_BYTES_MIN;
+        let worth_it = payload.len() >= if takeover { 1 } else { COMPRESSED_BYTES_MIN };
         let start = out.len();
         // Room for the header, whose length is known afterwards.
         out.extend_from_slice(&[0; HEADER_BYTES_MAX]);

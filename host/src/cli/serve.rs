@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::LocalRuntime;
 
 use super::{Failed, RunArguments};
-use crate::config::Config;
+use crate::config::{Config, PluginCache};
 use crate::limits::Limits;
+use crate::plugin::cache::Cache;
 use crate::plugin::engine::{self, PoolSize};
 use crate::plugin::load::Loader;
 use crate::server;
@@ -19,6 +21,8 @@ const OTHER_DESCRIPTORS: u64 = 100;
 const SPARE_INSTANCES: u64 = 1_000;
 /// Hook calls that may be under way at once: those that yielded, or wait for the host.
 const CALLS_MAX: u32 = 4_000;
+/// As many descriptors as are counted on where there is no limit.
+const DESCRIPTORS_MAX: u64 = 1 << 20;
 /// Address space to reserve for instances at most, of the 128 TiB a process has.
 const RESERVED_BYTES_MAX: u64 = 1 << 45;
 
@@ -54,12 +58,28 @@ fn load(config: Config, descriptors: u64) -> Result<Snapshot, Failed> {
         |error: &dyn std::fmt::Display| Failed::Other(format!("cannot start the plugin engine: {error}"));
     let engine =
         engine::new(pool_size(&config, descriptors)).map_err(|error| failed(&format!("{error:#}")))?;
-    let loader = Loader::new(engine, Arc::new(Limits::default()), config.server.workers);
+    let cache = open_cache(&config.server.plugin_cache);
+    let loader = Loader::new(engine, Arc::new(Limits::default()), config.server.workers, cache);
     let loader = loader.map_err(|error| failed(&format!("{error:#}")))?;
     let runtime = LocalRuntime::new().map_err(|error| failed(&error))?;
     runtime.block_on(Snapshot::load(config, &loader)).map_err(|errors| {
         Failed::Usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })
+}
+
+/// The cache the configuration asks for. A start without one is slow and nothing worse.
+fn open_cache(wanted: &PluginCache) -> Option<Cache> {
+    let folder = match wanted {
+        PluginCache::Off => return None,
+        PluginCache::Default => Cache::default_folder()?,
+        PluginCache::Folder(folder) => folder.clone(),
+    };
+    let opened = Cache::open(&folder);
+    opened
+        .inspect_err(
+            |error| tracing::warn!(folder = %folder.display(), %error, "compiled plugins are not kept"),
+        )
+        .ok()
 }
 
 /// As many instances as the process can have sessions (two descriptors each), for each plugin of the longest list.
@@ -77,16 +97,10 @@ fn pool_size(config: &Config, descriptors: u64) -> PoolSize {
 /// A proxy needs two descriptors per session, and the usual soft limit of 1,024 is there for programs that use
 /// `select`. The limit that is in force then.
 fn raise_descriptor_limit() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls are given a valid pointer to a whole `rlimit`.
-    let raised = unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
-        }
-    };
-    if !raised {
-        tracing::warn!("cannot raise the limit on file descriptors");
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit on file descriptors");
     }
-    limit.rlim_cur.min(1 << 20)
+    getrlimit(Resource::Nofile).current.unwrap_or(DESCRIPTORS_MAX).min(DESCRIPTORS_MAX)
 }

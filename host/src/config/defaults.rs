@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::server::WORKERS_MAX;
 use super::types::{
-    HostHeader, Isolation, Limits, Listener, OnFailure, Plugin, Route, Server, Target, Timeouts,
+    HostHeader, Isolation, Limits, Listener, OnFailure, Plugin, PluginCache, Route, Server, Target, Timeouts,
     UpstreamServer,
 };
 use super::units::{KIB, MIB};
@@ -18,7 +18,11 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 impl Default for Server {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { workers: cores.min(WORKERS_MAX), shutdown_grace: Duration::from_secs(30) }
+        Self {
+            workers: cores.min(WORKERS_MAX),
+            shutdown_grace: Duration::from_secs(30),
+            plugin_cache: PluginCache::Default,
+        }
     }
 }
 

@@ -7,11 +7,11 @@ use std::ops::RangeInclusive;
 
 use super::field::Field;
 use super::reader::Section;
-use super::types::{Listener, Server};
-use super::units::{KIB, MIB};
+use super::types::{Listener, PluginCache, Server};
+use super::units::KIB;
 
 pub(super) const WORKERS_MAX: usize = 1_024;
-const HEADER_BYTES: RangeInclusive<usize> = KIB..=MIB;
+const HEADER_BYTES: RangeInclusive<usize> = KIB..=64 * KIB;
 const HEADERS: RangeInclusive<usize> = 1..=1_000;
 
 const ADDRESS: &str = r#"an IP address and port such as "127.0.0.1:8080" or "[::]:80""#;
@@ -20,7 +20,16 @@ pub(super) fn read_server(section: &mut Section<'_>) -> Server {
     let mut server = Server::default();
     section.set(&mut server.workers, "workers", |field| field.whole_number(1..=WORKERS_MAX));
     section.set(&mut server.shutdown_grace, "shutdown-grace", Field::any_duration);
+    section.set(&mut server.plugin_cache, "plugin-cache", plugin_cache);
     server
+}
+
+fn plugin_cache(field: &Field<'_>) -> Option<PluginCache> {
+    field.parsed(r#""off" or the path of a folder"#, |text| match text {
+        "" => None,
+        "off" => Some(PluginCache::Off),
+        path => Some(PluginCache::Folder(field.source().resolve(path))),
+    })
 }
 
 pub(super) fn read_listeners(root: &mut Section<'_>) -> Vec<Listener> {

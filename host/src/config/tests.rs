@@ -176,7 +176,8 @@ fn every_key_is_read() {
     "#;
     let config = Config::parse(text, "a.toml", &folder("fixtures")).unwrap();
     let milliseconds = Duration::from_millis;
-    let server = Server { workers: 3, shutdown_grace: Duration::from_secs(60) };
+    let server =
+        Server { workers: 3, shutdown_grace: Duration::from_secs(60), plugin_cache: PluginCache::Default };
     assert_eq!(config.server, server);
     let listener = Listener {
         address: "[::1]:80".parse().unwrap(),

@@ -34,6 +34,19 @@ pub struct Server {
     pub workers: usize,
     /// `shutdown-grace`: how long sessions and requests may go on after SIGTERM. Default 30 s.
     pub shutdown_grace: Duration,
+    /// `plugin-cache`: where compiled plugins are kept. Default: the user's or the service's cache folder.
+    pub plugin_cache: PluginCache,
+}
+
+/// `plugin-cache`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginCache {
+    /// `$CACHE_DIRECTORY`, or `sluicegate` in `$XDG_CACHE_HOME` or `$HOME/.cache`; none where none of these is set.
+    Default,
+    /// `"off"`: compile at each start.
+    Off,
+    /// This folder, which must be this user's own and nobody else's to write; it is made if it is not there.
+    Folder(PathBuf),
 }
 
 /// `[[listener]]`
@@ -47,7 +60,7 @@ pub struct Listener {
     /// `timeouts.keep-alive`: how long a connection may idle between requests. Default 75 s, nginx's
     /// `keepalive_timeout`.
     pub keep_alive_timeout: Duration,
-    /// `limits.header-bytes-max`: a request head, request line included. Default 64 KiB, 1 KiB to 1 MiB. Then 431.
+    /// `limits.header-bytes-max`: a request head, request line included. Default 64 KiB, which is also the most; 1 KiB at least. Then 431.
     pub header_bytes_max: usize,
     /// `limits.headers-max`: header lines of a request. Default 100, 1 to 1,000. Then 431.
     pub headers_max: usize,

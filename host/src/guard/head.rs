@@ -403,14 +403,18 @@ mod tests {
             let found = check_fields(&format!("{framing}\r\n{handshake}"));
             assert_eq!(found, Err(Rejection::HandshakeBody), "{framing}");
         }
-        for ordinary in
-            ["Upgrade: websocket", "Connection: upgrade", "Connection: upgrade\r\nUpgrade: h2c, websocket2"]
+        for fields in
+            ["Upgrade: websocket", "Connection: upgrade", "Connection: upgrade\r\nUpgrade: h2c, websockets"]
         {
             assert_eq!(
-                check_fields(&format!("{ordinary}\r\nContent-Length: 5")),
+                check_fields(&format!("{fields}\r\nContent-Length: 5")),
                 Ok(Body::Length(5)),
-                "{ordinary}"
+                "{fields}"
             );
+        }
+        for line in ["POST / HTTP/1.1", "GET / HTTP/1.0"] {
+            let head = format!("{line}\r\nHost: a\r\n{handshake}\r\nContent-Length: 5\r\n\r\n");
+            assert_eq!(check(&head), Ok(Body::Length(5)), "{line}");
         }
     }
 

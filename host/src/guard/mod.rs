@@ -19,6 +19,7 @@
 //! let mut connection = http1::Builder::new()
 //!     .half_close(true)
 //!     .header_read_timeout(None)
+//!     .max_headers(limits.fields_max)
 //!     .serve_connection(TokioIo::new(&guard), service);
 //! poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
 //!     Poll::Ready(result) => Poll::Ready(Some(result)),
@@ -66,7 +67,7 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// With its CRLF; not more than `head_bytes_max`.
     pub request_line_bytes_max: usize,
-    /// Lines, of the head and of the trailer section each. hyper's `max_headers` must not be smaller.
+    /// Of a head and of a trailer section each. hyper's `max_headers` must not be less.
     pub fields_max: usize,
 }
 

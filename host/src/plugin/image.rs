@@ -3,6 +3,7 @@
 //! a component otherwise keeps to itself; `wasmtime-wizer` does both rewritings.)
 
 use std::panic::catch_unwind;
+use std::time::Duration;
 
 use wasmtime::component::{Instance, Lift, WasmList};
 use wasmtime::{Store, error::Context as _, format_err};
@@ -61,7 +62,7 @@ impl Accessors<'_> {
             .get_export_index(&mut *self.store, Some(&interface), function)
             .ok_or_else(missing)?;
         let function = self.instance.get_typed_func::<(), (R,)>(&mut *self.store, function)?;
-        self.store.data_mut().begin_call(u32::MAX);
+        self.store.data_mut().begin_call(Duration::MAX);
         self.store.set_epoch_deadline(1);
         Ok(function.call_async(&mut *self.store, ()).await?.0)
     }

@@ -62,7 +62,7 @@ impl Instance {
     pub async fn new(plugin: &Arc<Plugin>) -> Result<Self, Failure> {
         let failed = |error| failure(&plugin.identity, "instantiate", error);
         let mut store = new_store(plugin, Phase::Serve);
-        store.data_mut().begin_call(plugin.identity.call_ticks);
+        store.data_mut().begin_call(plugin.identity.call_time_max);
         let instance = plugin.pre.instantiate_async(&mut store).await.map_err(failed)?;
         let hooks = &plugin.hooks;
         let mut this = Self {
@@ -83,7 +83,7 @@ impl Instance {
     /// Only for components that allow no image: the others begin configured.
     async fn configure(&mut self, settings: &str) -> Result<(), Failure> {
         let Some(guest) = &self.lifecycle else { return Ok(()) };
-        self.store.data_mut().begin_call(self.identity.configure_ticks);
+        self.store.data_mut().begin_call(self.identity.configure_time_max);
         self.store.set_epoch_deadline(1);
         let refused = |text| wasmtime::format_err!("settings accepted at load were refused: {text}");
         let result = guest.call_configure(&mut self.store, settings).await;
@@ -185,7 +185,7 @@ impl Instance {
 
     /// Drop a session of a shared instance; that of one's own goes with it.
     pub async fn drop_session(&mut self, session_state: ResourceAny) -> Result<(), Failure> {
-        self.store.data_mut().begin_call(self.identity.call_ticks);
+        self.store.data_mut().begin_call(self.identity.call_time_max);
         self.store.set_epoch_deadline(1);
         let result = session_state.resource_drop_async(&mut self.store).await;
         result.map_err(|error| failure(&self.identity, "drop", error))
@@ -232,7 +232,7 @@ fn failure(plugin: &Identity, hook: &'static str, error: wasmtime::Error) -> Fai
 fn begin(store: &mut Store<State>, plugin: &Identity, lent: &mut Lent) {
     let state = store.data_mut();
     mem::swap(&mut state.lent, lent);
-    state.begin_call(plugin.call_ticks);
+    state.begin_call(plugin.call_time_max);
     store.set_epoch_deadline(1);
 }
 

@@ -4,15 +4,14 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
+use super::cache::{Cache, Key};
 use super::chain::Shared;
-use super::engine::TICK;
 use super::host;
 use super::image::{self, Instrumented};
 use super::instance::{Failure, Instance, failure_reason, prepare};
@@ -116,15 +115,21 @@ pub struct Loader {
     linker: Linker<State>,
     limits: Arc<Limits>,
     workers: usize,
+    cache: Option<Cache>,
 }
 
 // === impl Loader ===
 
 impl Loader {
-    pub fn new(engine: Engine, limits: Arc<Limits>, workers: usize) -> wasmtime::Result<Self> {
+    pub fn new(
+        engine: Engine,
+        limits: Arc<Limits>,
+        workers: usize,
+        cache: Option<Cache>,
+    ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&engine);
         host::link(&mut linker)?;
-        Ok(Self { engine, linker, limits, workers })
+        Ok(Self { engine, linker, limits, workers, cache })
     }
 
     /// Read, check, compile, configure and try `config`'s plugin.
@@ -141,30 +146,14 @@ impl Loader {
     async fn load_parts(&self, config: &config::Plugin) -> Result<Arc<Plugin>, LoadErrorKind> {
         let file = fs::read(&config.file).map_err(LoadErrorKind::Read)?;
         check_digest(&file, config.digest)?;
-        let bytes = to_component(file)?;
-        let component = self.compile(&bytes)?;
-        let has_settings = self.check_interfaces(&component)?;
         let identity = Arc::new(Identity {
             name: config.name.as_str().into(),
             limits: Arc::clone(&self.limits),
             log: host::log::Allowance::default(),
-            call_ticks: ticks(config.call_time_max),
-            configure_ticks: ticks(config.configure_time_max),
+            call_time_max: config.call_time_max,
+            configure_time_max: config.configure_time_max,
         });
-        let (component, configure_each) = match (has_settings, &config.settings) {
-            (false, None) => (component, None),
-            (false, Some(_)) => return Err(LoadErrorKind::NoSettings),
-            (true, settings) => {
-                let settings = settings.as_deref().unwrap_or("{}");
-                match self.image(config, &identity, &bytes, settings).await? {
-                    Some(configured) => (configured, None),
-                    None => {
-                        self.configure(config, &identity, &component, settings).await?;
-                        (component, Some(settings.to_owned()))
-                    }
-                }
-            }
-        };
+        let (component, configure_each) = self.configured(config, &identity, file).await?;
         let pre = self.link(&component)?;
         Ok(Arc::new(Plugin {
             hooks: hooks(&pre)?,
@@ -177,6 +166,46 @@ impl Loader {
         }))
     }
 
+    /// The compiled component with its settings in it, or beside it where it allows no image.
+    async fn configured(
+        &self,
+        config: &config::Plugin,
+        identity: &Arc<Identity>,
+        file: Vec<u8>,
+    ) -> Result<(Component, Option<String>), LoadErrorKind> {
+        let settings = config.settings.as_deref().unwrap_or("{}");
+        let [image, plain] = ["image", "plain"].map(|kind| Key::new(&self.engine, kind, &file, settings));
+        if let Some(cache) = &self.cache {
+            if let Some(component) = cache.get(&self.engine, &image) {
+                return Ok((component, None));
+            }
+            if let Some(component) = cache.get(&self.engine, &plain) {
+                return Ok((component, Some(settings.to_owned())));
+            }
+        }
+        let bytes = to_component(file)?;
+        let has_lifecycle = check_interfaces(&bytes)?;
+        if !has_lifecycle && config.settings.is_some() {
+            return Err(LoadErrorKind::NoSettings);
+        }
+        let configured =
+            if has_lifecycle { self.image(config, identity, &bytes, settings).await? } else { None };
+        let (key, component, configure_each) = match configured {
+            Some(component) => (image, component, None),
+            None => {
+                let component = self.compile(&bytes)?;
+                if has_lifecycle {
+                    self.configure(config, identity, &component, settings).await?;
+                }
+                (plain, component, Some(settings.to_owned()))
+            }
+        };
+        if let Some(cache) = &self.cache {
+            cache.put(&key, &component);
+        }
+        Ok((component, configure_each))
+    }
+
     fn compile(&self, bytes: &[u8]) -> Result<Component, LoadErrorKind> {
         Component::new(&self.engine, bytes).map_err(|error| LoadErrorKind::Compile(format!("{error:#}")))
     }
@@ -184,28 +213,6 @@ impl Loader {
     fn link(&self, component: &Component) -> Result<InstancePre<State>, LoadErrorKind> {
         let linked = self.linker.instantiate_pre(component);
         linked.map_err(|error| LoadErrorKind::Imports(format!("{error:#}")))
-    }
-
-    /// Nothing unknown, in either direction, is skipped: it may be the origin check.
-    fn check_interfaces(&self, component: &Component) -> Result<bool, LoadErrorKind> {
-        let description = component.component_type();
-        let mut known = Vec::new();
-        for (export, _) in description.exports(&self.engine).filter(|(name, _)| name.starts_with(PACKAGE)) {
-            match HOOKS.iter().find(|hook| **hook == export) {
-                Some(hook) => known.push(*hook),
-                None => return Err(LoadErrorKind::UnknownHook { export: export.to_owned() }),
-            }
-        }
-        if known.iter().all(|hook| *hook == "sluicegate:hooks/lifecycle@0.1.0") {
-            return Err(LoadErrorKind::NoHook);
-        }
-        for (import, _) in description.imports(&self.engine) {
-            let ours = host::INTERFACES.contains(&import) || import.starts_with("wasi:");
-            if !ours {
-                return Err(LoadErrorKind::UnknownImport { import: import.to_owned() });
-            }
-        }
-        Ok(known.contains(&"sluicegate:hooks/lifecycle@0.1.0"))
     }
 
     /// The component configured and compiled, or none where its shape allows no image.
@@ -244,13 +251,13 @@ impl Loader {
         let state = State::new(Arc::clone(identity), config.memory_bytes_max, Phase::Configure);
         let mut store = Store::new(&self.engine, state);
         prepare(&mut store);
-        store.data_mut().begin_call(identity.configure_ticks);
+        store.data_mut().begin_call(identity.configure_time_max);
         let failed = |error: wasmtime::Error| LoadErrorKind::Configure(failure_reason(&error).to_string());
         let instance = pre.instantiate_async(&mut store).await.map_err(failed)?;
         let indices = lifecycle::GuestIndices::new(&pre)
             .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
         let guest = indices.load(&mut store, &instance).map_err(failed)?;
-        store.data_mut().begin_call(identity.configure_ticks);
+        store.data_mut().begin_call(identity.configure_time_max);
         store.set_epoch_deadline(1);
         let configured = guest.call_configure(&mut store, settings).await.map_err(failed)?;
         configured.map_err(|text| LoadErrorKind::Settings(text.to_string()))?;
@@ -339,19 +346,45 @@ impl std::fmt::Debug for Plugin {
 /// What a file is and holds, without running it.
 pub fn describe(file: Vec<u8>) -> Result<Description, LoadErrorKind> {
     let (bytes, digest) = (file.len(), Sha256::digest(&file).into());
-    let component = to_component(file)?;
-    let mut config = wasmtime::Config::new();
-    config.concurrency_support(false);
-    let engine = Engine::new(&config).map_err(|error| LoadErrorKind::Compile(format!("{error:#}")))?;
-    let component =
-        Component::new(&engine, component).map_err(|error| LoadErrorKind::Compile(format!("{error:#}")))?;
-    let description = component.component_type();
-    Ok(Description {
-        exports: description.exports(&engine).map(|(name, _)| name.to_owned()).collect(),
-        imports: description.imports(&engine).map(|(name, _)| name.to_owned()).collect(),
-        bytes,
-        digest,
+    let Interfaces { exports, imports } = interfaces(&to_component(file)?)?;
+    Ok(Description { exports, imports, bytes, digest })
+}
+
+/// The names of a component's exports and imports.
+struct Interfaces {
+    exports: Vec<String>,
+    imports: Vec<String>,
+}
+
+fn interfaces(component: &[u8]) -> Result<Interfaces, LoadErrorKind> {
+    let decoded =
+        wit_component::decode(component).map_err(|error| LoadErrorKind::Compile(format!("{error:#}")))?;
+    let wit_component::DecodedWasm::Component(resolve, world) = decoded else {
+        return Err(LoadErrorKind::NotWasm);
+    };
+    let world = resolve.worlds.get(world).ok_or(LoadErrorKind::NotWasm)?;
+    Ok(Interfaces {
+        exports: world.exports.keys().map(|key| resolve.name_world_key(key)).collect(),
+        imports: world.imports.keys().map(|key| resolve.name_world_key(key)).collect(),
     })
+}
+
+/// Nothing unknown, in either direction, is skipped: it may be the origin check. Whether the component has `lifecycle`.
+fn check_interfaces(component: &[u8]) -> Result<bool, LoadErrorKind> {
+    const LIFECYCLE: &str = "sluicegate:hooks/lifecycle@0.1.0";
+    let Interfaces { exports, imports } = interfaces(component)?;
+    let mut hooks = exports.iter().filter(|export| export.starts_with(PACKAGE));
+    if let Some(unknown) = hooks.clone().find(|export| !HOOKS.contains(&export.as_str())) {
+        return Err(LoadErrorKind::UnknownHook { export: unknown.clone() });
+    }
+    if hooks.all(|export| export == LIFECYCLE) {
+        return Err(LoadErrorKind::NoHook);
+    }
+    let known = |import: &&String| host::INTERFACES.contains(&import.as_str()) || import.starts_with("wasi:");
+    if let Some(unknown) = imports.iter().find(|import| !known(import)) {
+        return Err(LoadErrorKind::UnknownImport { import: unknown.clone() });
+    }
+    Ok(exports.iter().any(|export| export == LIFECYCLE))
 }
 
 /// Lower-case hexadecimal, as `digest` is written.
@@ -407,11 +440,6 @@ fn hooks(pre: &InstancePre<State>) -> Result<Hooks, LoadErrorKind> {
             .transpose()
             .map_err(bind("session-hook"))?,
     })
-}
-
-/// Ticks a guest may run; one more than the time holds, as the first is cut short.
-fn ticks(time: Duration) -> u32 {
-    u32::try_from(time.as_nanos() / TICK.as_nanos()).unwrap_or(u32::MAX)
 }
 
 fn list(names: &[&str]) -> String {

@@ -6,6 +6,7 @@
 //! [`requests`] runs the request and response hooks of a route, [`chain`] the session hooks of one session.
 
 mod bindings;
+pub mod cache;
 pub mod chain;
 pub mod connection_view;
 pub mod engine;

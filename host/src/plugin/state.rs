@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{StoreLimits, StoreLimitsBuilder, UpdateDeadline};
@@ -36,9 +38,8 @@ pub struct Identity {
     pub name: Arc<str>,
     pub limits: Arc<Limits>,
     pub log: super::host::log::Allowance,
-    /// How long a call may run, and `configure`.
-    pub call_ticks: u32,
-    pub configure_ticks: u32,
+    pub call_time_max: Duration,
+    pub configure_time_max: Duration,
 }
 
 /// The data of one instance's store.
@@ -62,10 +63,14 @@ pub enum Phase {
     Serve,
 }
 
-/// A guest's running time in one call, in ticks.
+/// A guest's running time in one call. It is the worker's processor time that counts, not the time of day: a guest is not
+/// to be blamed for a busy machine. No clock is read in a call that is over before the first tick.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
-    ticks_left: u32,
+    left: Duration,
+    /// The worker's processor time when the guest last went on, from the first tick.
+    resumed: Arc<AtomicU64>,
+    ticked: bool,
 }
 
 /// The guest used up its `call-time-max`.
@@ -98,21 +103,37 @@ impl State {
         }
     }
 
-    /// A new call begins, with this many ticks to run.
-    pub(super) fn begin_call(&mut self, ticks: u32) {
-        self.budget.ticks_left = ticks;
+    /// A new call begins, with this long to run.
+    pub(super) fn begin_call(&mut self, time_max: Duration) {
+        self.budget.left = time_max;
+        self.budget.ticked = false;
     }
 
     /// The epoch has advanced while the guest ran: let others run, or end it.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        match self.budget.ticks_left.checked_sub(1) {
-            Some(left) => {
-                self.budget.ticks_left = left;
-                Ok(UpdateDeadline::Yield(1))
-            }
-            None => Err(OutOfTime.into()),
-        }
+        let budget = &mut self.budget;
+        // Until the first tick there is none to measure from; it was less than a tick.
+        let ran = if budget.ticked {
+            worker_time_ns().saturating_sub(budget.resumed.load(Ordering::Relaxed))
+        } else {
+            0
+        };
+        budget.ticked = true;
+        budget.left = budget.left.checked_sub(Duration::from_nanos(ran)).ok_or(OutOfTime)?;
+        let resumed = Arc::clone(&budget.resumed);
+        let others_turn = async move {
+            tokio::task::yield_now().await;
+            resumed.store(worker_time_ns(), Ordering::Relaxed);
+        };
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(others_turn)))
     }
+}
+
+/// Processor time of this thread.
+fn worker_time_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Nothing in it: no files, no sockets, no environment, no arguments.

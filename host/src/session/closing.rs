@@ -43,8 +43,6 @@ pub struct Ended {
     /// By sender.
     pub messages: PerSide<u64>,
     pub bytes_received: PerSide<u64>,
-    /// By receiver.
-    pub bytes_sent: PerSide<u64>,
 }
 
 /// How far the end has come.
@@ -254,7 +252,7 @@ impl Session {
         });
         let cause = self.closing.cause.take().unwrap_or_else(|| Cause::proxy("ended"));
         let PerSide { client, upstream } = &mut self.legs;
-        let open = |incoming: &super::Incoming| !incoming.ended && !(clean && incoming.is_closed());
+        let open = |incoming: &super::Incoming| !(incoming.ended || clean && incoming.is_closed());
         tokio::join!(
             close(client, open(&self.incoming.client)),
             close(upstream, open(&self.incoming.upstream))
@@ -268,7 +266,6 @@ impl Session {
             lived: self.timers.lived(),
             messages: self.incoming.map(super::Incoming::messages),
             bytes_received: self.incoming.map(|incoming| incoming.bytes),
-            bytes_sent: self.outgoing.map(|outgoing| outgoing.bytes),
             cause,
         }
     }

@@ -24,7 +24,7 @@ impl Session {
             let Mode::Inspect(reader) = &mut self.incoming.of_mut(sender).mode else {
                 // A plugin wants no more of this sender: what follows in this read is the relay's.
                 self.write_out(&mut buffers.out).await;
-                poll_fn(|cx| Poll::Ready(self.relay(cx, sender, rest))).await;
+                self.relay_now(sender, rest).await;
                 return;
             };
             match reader.read(&mut rest, &mut buffers.scratch) {

@@ -24,11 +24,10 @@ use bytes::Bytes;
 use sluicegate_websocket::negotiation::{Agreement, Deflate, Extensions};
 use sluicegate_websocket::{Outbound, Reader, Scanner, Side};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config;
-use crate::drain::Drain;
+use crate::drain::{Drain, DrainWatch};
 use crate::limits::Slot;
 use crate::plugin::chain::Chain;
 
@@ -139,7 +138,7 @@ impl Session {
     }
 
     /// Serve both directions until the session has ended.
-    pub async fn run(mut self, early: PerSide<Bytes>, mut drain: watch::Receiver<Drain>) -> Ended {
+    pub async fn run(mut self, early: PerSide<Bytes>, mut drain: DrainWatch) -> Ended {
         self.begin(early).await;
         loop {
             match self.next_event(&mut drain).await {
@@ -171,7 +170,7 @@ impl Session {
                 self.incoming.of_mut(sender).bytes += bytes.len() as u64;
                 match self.incoming.of(sender).mode {
                     Mode::Inspect(_) => self.inspect(sender, bytes, &mut buffers).await,
-                    _ => poll_fn(|cx| Poll::Ready(self.relay(cx, sender, bytes))).await,
+                    _ => self.relay_now(sender, bytes).await,
                 }
             }
         }
@@ -179,16 +178,14 @@ impl Session {
     }
 
     /// Relay what can be relayed until there is something else to do.
-    async fn next_event(&mut self, drain: &mut watch::Receiver<Drain>) -> Event {
-        let mut drain = std::pin::pin!(drain.wait_for(|drain| *drain != Drain::No));
+    async fn next_event(&mut self, drain: &mut DrainWatch) -> Event {
         let watching = self.timers.watches_drain();
         poll_fn(|cx| {
             if let Poll::Ready(event) = self.poll_legs(cx) {
                 return Poll::Ready(event);
             }
-            if watching && let Poll::Ready(drain) = Future::poll(drain.as_mut(), cx) {
-                // The sender is never gone before its sessions; if it were, that is a reason to end, too.
-                return Poll::Ready(Event::Drain(drain.map_or(Drain::Now, |drain| *drain)));
+            if watching && let Poll::Ready(drain) = drain.poll(cx) {
+                return Poll::Ready(Event::Drain(drain));
             }
             self.timers.poll(cx).map(|()| Event::Deadline)
         })

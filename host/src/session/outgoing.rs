@@ -30,8 +30,6 @@ pub struct Outgoing {
     pub passing: bool,
     /// Messages of plugins that wait for the end of the message that is passing.
     held: Vec<Message>,
-    /// Bytes written in all, for the log.
-    pub bytes: u64,
 }
 
 // === impl Outgoing ===
@@ -47,7 +45,6 @@ impl Outgoing {
             torn: false,
             passing: false,
             held: Vec::new(),
-            bytes: 0,
         }
     }
 
@@ -99,7 +96,6 @@ impl Outgoing {
         let mut rest = bytes;
         while self.waiting_bytes() == 0 && !rest.is_empty() {
             let Poll::Ready(written) = Pin::new(&mut *leg).poll_write(cx, rest)? else { break };
-            self.bytes += written as u64;
             rest = rest.get(written..).unwrap_or_default();
         }
         self.pending.extend_from_slice(rest);
@@ -113,7 +109,6 @@ impl Outgoing {
             match Pin::new(&mut *leg).poll_write(cx, rest)? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(written) => {
-                    self.bytes += written as u64;
                     self.written += written;
                 }
                 Poll::Pending => {

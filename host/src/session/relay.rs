@@ -1,7 +1,8 @@
 //! The path of messages nobody wants: headers are read, bytes pass as they came.
 
+use std::future::poll_fn;
 use std::io;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use sluicegate_websocket::{Boundary, Control, ControlKind, Piece, Side};
 
@@ -45,6 +46,15 @@ impl Session {
         }
     }
 
+    /// The same, outside of polling.
+    pub(super) async fn relay_now(&mut self, sender: Side, input: &[u8]) {
+        poll_fn(|cx| {
+            self.relay(cx, sender, input);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// A control frame of `sender` goes on in its place, but for the answer to a ping of the proxy's own.
     pub(super) fn pass_control(&mut self, sender: Side, control: &Control) {
         let incoming = self.incoming.of_mut(sender);
@@ -62,9 +72,7 @@ impl Session {
     /// Something of the proxy's own waits to be put between this sender's frames or messages.
     fn wants_boundary(&self, sender: Side) -> Option<Boundary> {
         let receiver = sender.other();
-        if self.closing.is_due(receiver) {
-            Some(Boundary::Message)
-        } else if self.outgoing.of(receiver).holds() {
+        if self.closing.is_due(receiver) || self.outgoing.of(receiver).holds() {
             Some(Boundary::Message)
         } else if self.timers.ping_is_due(receiver) {
             Some(Boundary::Frame)

@@ -5,7 +5,7 @@ use sluicegate_sdk::ConfigureError;
 
 /// What one session's matching may remember, in bytes. Every session has a memory of its own, and its first
 /// messages fill this.
-const CACHE_BYTES_MAX: usize = 128 * 1024;
+const CACHE_BYTES_MAX: usize = 256 * 1024;
 
 /// Compiled patterns.
 pub(crate) struct Patterns {
@@ -23,9 +23,13 @@ impl Patterns {
             check(pattern).map_err(|error| ConfigureError::new(format_args!("deny[{index}]: {error}")))?;
         }
         let any: Vec<String> = patterns.iter().map(|pattern| group(pattern)).collect();
-        let any = RegexBuilder::new(&any.join("|")).dfa_size_limit(CACHE_BYTES_MAX).build();
-        any.map(|any| Self { any })
-            .map_err(|error| ConfigureError::new(format_args!("deny: the patterns together: {error}")))
+        let any = RegexBuilder::new(&any.join("|"))
+            .dfa_size_limit(CACHE_BYTES_MAX)
+            .build()
+            .map_err(|error| ConfigureError::new(format_args!("deny: the patterns together: {error}")))?;
+        // Matching builds its tables as it goes. What it begins here, all sessions begin with.
+        any.is_match(&(' '..='~').collect::<String>());
+        Ok(Self { any })
     }
 
     pub(crate) fn match_any(&self, text: &str) -> bool {

@@ -6,12 +6,9 @@ use sluicegate_websocket::{
     Violation,
 };
 
-use crate::support::sender::{BINARY, CONTINUATION, TEXT};
+use crate::support::sender::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
 use crate::support::{Frame, KEY, LIMITS, Outcome, Received, Receiver, Seen, close_payload, read, scan};
 
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
 const SIDES: [Side; 2] = [Side::Client, Side::Upstream];
 
 fn scanned(sender: Side, limits: Limits, stream: &[u8]) -> Outcome {

@@ -1,7 +1,10 @@
 //! `sluicegate-talk`: says things over a WebSocket and prints what comes back, for the examples' commands.
 //!
-//! Lines begin with `>` for what is sent, `<` for what is received, `-` for what becomes of the connection.
+//! Lines begin with `>` for what is sent, `<` for what is received, `-` for what becomes of the connection. Close codes
+//! that tungstenite does not know, 1014 (bad gateway) among them, show as 1002 "Protocol violation".
 
+use std::fmt;
+use std::io::{self, Write};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,20 +60,25 @@ async fn main() -> ExitCode {
     for number in 1..=arguments.connections {
         match connect(&arguments).await {
             Ok(socket) => sockets.push(socket),
-            Err(error) => println!("- connection {number} refused: {}", reason(&error)),
+            Err(error) => tell(format_args!("- connection {number} refused: {}", reason(&error))),
         }
     }
     if arguments.connections > 1 {
-        println!("- {} of {} connections open", sockets.len(), arguments.connections);
+        tell(format_args!("- {} of {} connections open", sockets.len(), arguments.connections));
     }
     // The others stay open meanwhile.
     let Some(socket) = sockets.pop() else {
         return ExitCode::FAILURE;
     };
-    match talk(socket, &arguments).await {
+    let outcome = talk(socket, &arguments).await;
+    for other in sockets {
+        // Only not to be gone without a word.
+        let _ = close(other, |_| ()).await;
+    }
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("- lost: {}", reason(&error));
+            tell(format_args!("- lost: {}", reason(&error)));
             ExitCode::FAILURE
         }
     }
@@ -104,42 +112,54 @@ async fn talk(socket: Socket, arguments: &Arguments) -> Result<(), Error> {
             () = sleep(quiet), if silent.is_some() => break,
         }
     }
-    println!("> close");
-    if let Some(mut sink) = silent {
-        sink.send(Message::Close(None)).await?;
+    tell(format_args!("> close"));
+    match silent.and_then(|sink| sink.reunite(stream).ok()) {
+        Some(socket) => close(socket, print).await,
+        None => Ok(()),
     }
-    while let Ok(Some(message)) = timeout(CLOSE_TIMEOUT, stream.next()).await {
-        print(&message?);
-    }
-    Ok(())
 }
 
 /// Where this fails, what the other side says before it hangs up explains more.
 async fn say(mut sink: Sink, arguments: &Arguments) -> Sink {
     for _ in 0..arguments.repeat {
         for text in &arguments.text {
-            println!("> {text}");
+            tell(format_args!("> {text}"));
             let _ = sink.feed(Message::text(text)).await;
         }
     }
     if let Some(bytes) = arguments.binary {
-        println!("> binary, {bytes} bytes");
+        tell(format_args!("> binary, {bytes} bytes"));
         let _ = sink.feed(Message::Binary(Bytes::from(vec![0; bytes]))).await;
     }
     let _ = sink.flush().await;
     sink
 }
 
+async fn close(mut socket: Socket, heard: fn(&Message)) -> Result<(), Error> {
+    socket.close(None).await?;
+    while let Ok(Some(message)) = timeout(CLOSE_TIMEOUT, socket.next()).await {
+        heard(&message?);
+    }
+    Ok(())
+}
+
 fn print(message: &Message) {
     match message {
-        Message::Text(text) => println!("< {text}"),
-        Message::Binary(bytes) => println!("< binary, {} bytes", bytes.len()),
-        Message::Ping(_) => println!("< ping"),
-        Message::Pong(_) => println!("< pong"),
-        Message::Close(Some(frame)) => println!("< close {} {}", u16::from(frame.code), frame.reason),
-        Message::Close(None) => println!("< close without code"),
+        Message::Text(text) => tell(format_args!("< {text}")),
+        Message::Binary(bytes) => tell(format_args!("< binary, {} bytes", bytes.len())),
+        Message::Ping(_) => tell(format_args!("< ping")),
+        Message::Pong(_) => tell(format_args!("< pong")),
+        Message::Close(Some(frame)) => {
+            tell(format_args!("< close {} {}", u16::from(frame.code), frame.reason))
+        }
+        Message::Close(None) => tell(format_args!("< close without code")),
         Message::Frame(_) => {}
     }
+}
+
+/// Whoever reads this may have read enough, as `head` does: no reason to break off.
+fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// What the other side says, or else what went wrong here.

@@ -29,13 +29,25 @@ struct Ended<IO> {
     result: Option<hyper::Result<()>>,
 }
 
-/// Serves a connection as the host does.
 async fn serve<IO, A>(io: IO, answer: impl Fn(Request<Incoming>, Verdict) -> A) -> Ended<IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     A: Future<Output = Response<Full<Bytes>>>,
 {
-    let guard = Guard::new(io, Limits::default());
+    serve_within(Limits::default(), io, answer).await
+}
+
+/// Serves a connection as the host does.
+async fn serve_within<IO, A>(
+    limits: Limits,
+    io: IO,
+    answer: impl Fn(Request<Incoming>, Verdict) -> A,
+) -> Ended<IO>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    A: Future<Output = Response<Full<Bytes>>>,
+{
+    let guard = Guard::new(io, limits);
     let verdict = guard.verdict();
     let service = service_fn(|request| {
         let answer = answer(request, guard.verdict());
@@ -44,6 +56,7 @@ where
     let mut connection = http1::Builder::new()
         .half_close(true)
         .header_read_timeout(None)
+        .max_headers(limits.fields_max)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(&guard), service);
     let result = poll_fn(|cx| match pin!(&mut connection).poll(cx) {
@@ -130,18 +143,20 @@ async fn large_bodies_pass() {
 
 #[tokio::test]
 async fn hyper_takes_the_largest_head_allowed() {
-    let limits = Limits::default();
-    let path = "a".repeat(limits.request_line_bytes_max - "GET / HTTP/1.1\r\n".len());
-    let mut head = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n");
-    head.push_str(&"x:\r\n".repeat(limits.fields_max - 2));
-    head.push_str(&format!(
-        "y:{}\r\n\r\n",
-        "z".repeat(limits.head_bytes_max - head.len() - "y:\r\n\r\n".len())
-    ));
-    assert_eq!(head.len(), limits.head_bytes_max);
-    let (answers, verdict) = exchange([&head, GET_A].concat().as_bytes()).await;
-    assert!(answers == [ok(&format!("GET /{path} ")), ok("GET /a ")].concat());
-    assert_eq!(verdict.head(), None);
+    for fields_max in [100, 300] {
+        let limits = Limits { fields_max, ..Limits::default() };
+        let path = "a".repeat(limits.request_line_bytes_max - "GET / HTTP/1.1\r\n".len());
+        let mut head = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n");
+        head.push_str(&"x:\r\n".repeat(limits.fields_max - 2));
+        let rest = limits.head_bytes_max - head.len() - "y:\r\n\r\n".len();
+        head.push_str(&format!("y:{}\r\n\r\n", "z".repeat(rest)));
+        let (mut client, server) = duplex(1 << 20);
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let Ended { io, verdict, .. } = serve_within(limits, server, echo).await;
+        assert!(answers(client, io).await == ok(&format!("GET /{path} ")));
+        assert_eq!(verdict.head(), None);
+    }
 }
 
 #[tokio::test]
@@ -156,9 +171,10 @@ async fn a_refused_head_does_not_touch_the_answers_before_it() {
     let mut serving = pin!(serve(server, answer));
     assert!(now(serving.as_mut()).await.is_pending());
     release.notify_one();
-    let Ended { io, verdict, result, .. } = serving.await;
+    let Ended { mut io, verdict, result, .. } = serving.await;
     result.unwrap().unwrap();
-    assert_eq!(answers(client, io).await, ok("GET /a "));
+    io.write_all(b"refused").await.unwrap();
+    assert_eq!(answers(client, io).await, [&ok("GET /a "), "refused"].concat());
     assert_eq!(verdict.head(), Some(Rejection::BareLf));
     assert_eq!(verdict.body(), None);
 }
@@ -228,9 +244,11 @@ async fn after_another_answer_to_a_handshake_requests_go_on() {
 
 #[tokio::test]
 async fn a_client_that_leaves_is_seen_while_its_answer_is_made() {
-    for (follows, ends) in [("", true), ("GET", false)] {
-        let (mut client, server) = duplex(1024);
-        client.write_all(&[GET_A, follows].concat().into_bytes()).await.unwrap();
+    // Larger than hyper's buffer, which makes the guard hand it over in pieces.
+    let large = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(10_000));
+    for (request, follows, ends) in [(GET_A, "", true), (&large, "", true), (GET_A, "GET", false)] {
+        let (mut client, server) = duplex(1 << 20);
+        client.write_all(&[request, follows].concat().into_bytes()).await.unwrap();
         let answer = |_, _| std::future::pending();
         let mut serving = pin!(serve(server, answer));
         assert!(now(serving.as_mut()).await.is_pending());
@@ -263,15 +281,30 @@ async fn reading_ahead_is_bounded() {
     assert!(!early.is_empty() && !rest.is_empty());
 }
 
-/// Serves a client that sends a request, is silent for 30 s, and then sends `bytes`, one a second.
-async fn serve_slow_client(request: &str, bytes: &[u8]) -> (Duration, Verdict) {
+#[tokio::test]
+async fn little_is_read_beyond_a_request() {
+    let (mut client, server) = duplex(1 << 20);
+    let guard = Guard::new(server, Limits::default());
+    let body = "x".repeat(100_000);
+    let head = format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+    client.write_all([&head[..], &body, &body].concat().as_bytes()).await.unwrap();
+    let (mut buffer, mut passed) = (vec![0; 1 << 20], 0);
+    while passed < head.len() + body.len() {
+        passed += (&guard).read(&mut buffer).await.unwrap();
+    }
+    assert_eq!(passed, head.len() + body.len());
+    assert_eq!(guard.into_parts().1, "");
+}
+
+/// Serves a client that sends a request, is silent for 30 s, and then sends `bytes`, so many a second.
+async fn serve_slow_client(request: &str, bytes: &str, per_second: usize) -> (u64, Verdict) {
     let (mut client, server) = duplex(1024);
     let start = Instant::now();
     let dribble = async {
         client.write_all(request.as_bytes()).await.unwrap();
         sleep(Duration::from_secs(30)).await;
-        for byte in bytes {
-            client.write_all(&[*byte]).await.unwrap();
+        for piece in bytes.as_bytes().chunks(per_second) {
+            client.write_all(piece).await.unwrap();
             sleep(Duration::from_secs(1)).await;
         }
         std::future::pending::<()>().await;
@@ -281,26 +314,29 @@ async fn serve_slow_client(request: &str, bytes: &[u8]) -> (Duration, Verdict) {
         () = dribble => unreachable!("it is pending in the end"),
     };
     result.unwrap().unwrap();
-    (start.elapsed(), verdict)
+    (start.elapsed().as_secs(), verdict)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_head_is_refused_in_time() {
     let slow = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(100));
-    let (elapsed, verdict) = serve_slow_client("", slow.as_bytes()).await;
-    assert_eq!((elapsed.as_secs(), verdict.head()), (60, Some(Rejection::HeaderTimeout)));
-    let (elapsed, verdict) = serve_slow_client(GET_A, slow.as_bytes()).await;
-    assert_eq!((elapsed.as_secs(), verdict.head()), (90, Some(Rejection::HeaderTimeout)));
-    assert_eq!(verdict.head().map(Rejection::status), Some(StatusCode::REQUEST_TIMEOUT));
+    for (request, expected_s) in [("", 60), (GET_A, 90)] {
+        let (elapsed_s, verdict) = serve_slow_client(request, &slow, 1).await;
+        assert_eq!((elapsed_s, verdict.head()), (expected_s, Some(Rejection::HeaderTimeout)));
+        assert_eq!(verdict.head().map(Rejection::status), Some(StatusCode::REQUEST_TIMEOUT));
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_left_silently() {
-    let until_a_s = 30 + GET_A.len() as u64 - 1;
-    for (request, bytes, expected_s) in
-        [("", "", 60), (GET_A, "", 75), (GET_A, "\r\n", 75), (POST_B, GET_A, until_a_s + 75)]
-    {
-        let (elapsed, verdict) = serve_slow_client(request, bytes.as_bytes()).await;
-        assert_eq!((elapsed.as_secs(), verdict.head()), (expected_s, None), "{request}{bytes}");
+    for (request, bytes, per_second, expected_s) in [
+        ("", "", 1, 60),
+        (GET_A, "", 1, 75),
+        (GET_A, "\r\n", 1, 75),
+        (GET_A, GET_A, GET_A.len(), 30 + 75),
+        (POST_B, GET_A, 1, 30 + GET_A.len() as u64 - 1 + 75),
+    ] {
+        let (elapsed_s, verdict) = serve_slow_client(request, bytes, per_second).await;
+        assert_eq!((elapsed_s, verdict.head()), (expected_s, None), "{request}{bytes}");
     }
 }

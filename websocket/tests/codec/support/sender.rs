@@ -11,6 +11,9 @@ use super::{KEY, Received};
 pub const CONTINUATION: u8 = 0x0;
 pub const TEXT: u8 = 0x1;
 pub const BINARY: u8 = 0x2;
+pub const CLOSE: u8 = 0x8;
+pub const PING: u8 = 0x9;
+pub const PONG: u8 = 0xa;
 
 /// A frame, written as it says, whether that is allowed or not.
 #[derive(Clone, Debug)]
@@ -97,6 +100,10 @@ impl Sender {
             frame.bytes()
         };
         parts.iter().enumerate().map(frame).collect()
+    }
+
+    pub fn ping(&self, payload: &[u8]) -> Vec<u8> {
+        Frame::new(self.side, PING, payload).bytes()
     }
 
     fn deflate(&mut self, bytes: &[u8]) -> Vec<u8> {

@@ -1,0 +1,137 @@
+//! What a plugin costs: a request hook, a message hook at three sizes, and opening a session.
+//!
+//! `make bench-plugins` builds the plugins first and runs this.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use sluicegate::config;
+use sluicegate::limits::Limits;
+use sluicegate::plugin::chain::Chain;
+use sluicegate::plugin::connection_view::{Asked, ConnectionView};
+use sluicegate::plugin::engine::{self, PoolSize};
+use sluicegate::plugin::load::Loader;
+use sluicegate::plugin::{CloseInfo, Closer, Lent, MessageRef, Plugin, Side, requests};
+use sluicegate::request::RequestHead;
+use tokio::runtime::LocalRuntime;
+
+const POOL: PoolSize = PoolSize { instances_max: 2_000, memory_bytes_max: 16 << 20, calls_max: 10 };
+
+struct Bench {
+    runtime: LocalRuntime,
+    loader: Loader,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let engine = engine::new(POOL).expect("engine");
+        let loader = Loader::new(engine, Arc::new(Limits::default()), 1, None).expect("loader");
+        Self { runtime: LocalRuntime::new().expect("runtime"), loader }
+    }
+
+    fn plugin(&self, file: &str, settings: Option<&str>) -> Arc<Plugin> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins").join(file);
+        let mut config = config::Plugin::new("bench".to_owned(), PathBuf::from(&file));
+        config.settings = settings.map(str::to_owned);
+        let loaded = self.runtime.block_on(self.loader.load(&config));
+        loaded.unwrap_or_else(|error| panic!("{error}; `make plugins` first"))
+    }
+}
+
+fn request() -> Lent {
+    let mut request = RequestHead::default();
+    request.headers.insert("origin", "https://chat.example.com".parse().expect("value"));
+    request.editable = true;
+    Lent { request: Some(Box::new(request)), ..Lent::default() }
+}
+
+fn connection() -> Box<ConnectionView> {
+    Box::new(ConnectionView {
+        id: 0,
+        client_address: [192, 0, 2, 1].into(),
+        subprotocol: None,
+        upstream: "chat".into(),
+        server: "192.0.2.2:80".into(),
+        attributes: Vec::new(),
+        message_bytes_max: 1 << 20,
+        closing: false,
+        room: [1 << 18; 2],
+        can_inspect: [true; 2],
+        asked: Asked::default(),
+    })
+}
+
+fn on_request(criterion: &mut Criterion) {
+    let bench = Bench::new();
+    let plugins = [bench.plugin("origin-check.wasm", Some(r#"{"allow":["https://chat.example.com"]}"#))];
+    let mut lent = request();
+    criterion.bench_function("on-request, origin-check", |bencher| {
+        bencher.iter_custom(|times| {
+            bench.runtime.block_on(async {
+                let begin = Instant::now();
+                for _ in 0..times {
+                    black_box(requests::on_request(&plugins, 0, &mut lent).await).expect("no failure");
+                }
+                begin.elapsed()
+            })
+        });
+    });
+}
+
+fn on_message(criterion: &mut Criterion) {
+    let bench = Bench::new();
+    let plugins = [bench.plugin("test-forward.wasm", None)];
+    let mut chain =
+        bench.runtime.block_on(Chain::open(&plugins, 0, &mut request(), connection())).expect("opens");
+    for (name, bytes) in [("128 B", 128), ("4 KiB", 4 << 10), ("64 KiB", 64 << 10)] {
+        let text = "x".repeat(bytes);
+        criterion.bench_function(&format!("on-message, forward, text of {name}"), |bencher| {
+            bencher.iter_custom(|times| {
+                bench.runtime.block_on(async {
+                    let begin = Instant::now();
+                    for _ in 0..times {
+                        let message = MessageRef::Text(black_box(&text));
+                        black_box(chain.on_message(Side::Client, message).await).expect("no failure");
+                    }
+                    begin.elapsed()
+                })
+            });
+        });
+    }
+}
+
+fn open(criterion: &mut Criterion) {
+    let bench = Bench::new();
+    let deny: Vec<String> = (0..10).map(|word| format!(r#""(?i)\\bword{word}[a-z]*\\b""#)).collect();
+    let settings = format!(r#"{{"deny":[{}],"action":"drop"}}"#, deny.join(","));
+    let plugins = [bench.plugin("message-filter.wasm", Some(&settings))];
+    let closed = CloseInfo { closer: Closer::Client, clean: true, code: Some(1000), reason: "" };
+    criterion.bench_function("open and close a session, message-filter with ten patterns", |bencher| {
+        bencher.iter_custom(|times| {
+            bench.runtime.block_on(async {
+                let mut lent = request();
+                let mut elapsed = Duration::ZERO;
+                for _ in 0..times {
+                    let begin = Instant::now();
+                    let mut chain = Chain::open(&plugins, 0, &mut lent, connection()).await.expect("opens");
+                    chain.on_close(closed.clone()).await;
+                    drop(chain);
+                    elapsed += begin.elapsed();
+                }
+                elapsed
+            })
+        });
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
+    targets = on_request, on_message, open
+}
+criterion_main!(benches);

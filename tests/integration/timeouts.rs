@@ -1,0 +1,174 @@
+//! How long the proxy waits, and for whom.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sluicegate_tests::{Frame, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, handshake, run};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A server whose queue of connections is full: the next one hangs in its handshake.
+struct Full {
+    address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+async fn full_upstream() -> Full {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(stream.unwrap());
+        assert!(waiting.len() < 10, "the queue never fills");
+    }
+    Full { address, _listener: listener, _waiting: waiting }
+}
+
+#[test]
+fn an_upstream_that_cannot_be_reached_is_502() {
+    run(async {
+        let nobody = Upstream::named("gone").await.address();
+        let proxy = Proxy::to(nobody).start().await;
+        let response = Wire::connect(proxy.address()).await.ask(GET).await;
+        assert_eq!(response.status(), 502);
+        assert_eq!(WebSocket::refused(proxy.address(), "/", "").await.status(), 502);
+        proxy.log().line(&["502", "Upstream", &nobody.to_string()]).await;
+    });
+}
+
+#[test]
+fn a_connection_that_takes_too_long_is_504() {
+    run(async {
+        let full = full_upstream().await;
+        let proxy = Proxy::to(full.address).route("timeouts.connect = \"300ms\"").start().await;
+        let began = Instant::now();
+        let response = Wire::connect(proxy.address()).await.ask(GET).await;
+        assert_eq!(response.status(), 504);
+        assert!(began.elapsed() >= Duration::from_millis(300));
+        assert_eq!(WebSocket::refused(proxy.address(), "/", "").await.status(), 504);
+        proxy.log().line(&["504", "connect timeout"]).await;
+    });
+}
+
+#[test]
+fn an_upstream_that_does_not_answer_is_504() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = Proxy::to(upstream.address()).route("timeouts.read = \"300ms\"").start().await;
+        for request in [GET.to_owned(), handshake("/", "")] {
+            let began = Instant::now();
+            let mut client = Wire::send_to(proxy.address(), request).await;
+            let mut server = upstream.next().await;
+            server.head().await;
+            assert_eq!(client.response().await.status(), 504);
+            assert!(began.elapsed() >= Duration::from_millis(300));
+            server.assert_closed().await;
+        }
+        proxy.log().line(&["504", "read timeout"]).await;
+    });
+}
+
+#[test]
+fn an_upstream_that_ends_without_an_answer_is_502() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = Proxy::to(upstream.address()).start().await;
+        for answer in ["", "HTTP/1.1 200 OK\r\nContent-Le", "no HTTP at all\r\n\r\n"] {
+            for request in [GET.to_owned(), handshake("/", "")] {
+                let mut client = Wire::send_to(proxy.address(), request).await;
+                let mut server = upstream.next().await;
+                server.head().await;
+                server.send(answer).await;
+                drop(server);
+                assert_eq!(client.response().await.status(), 502, "{answer:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_answer_that_stops_in_its_middle_is_cut_off() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = Proxy::to(upstream.address()).route("timeouts.read = \"300ms\"").start().await;
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        let mut server = upstream.next().await;
+        server.head().await;
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+        assert_eq!(client.head().await.status(), 200);
+        assert_eq!(client.take(4).await, b"half");
+        client.assert_closed().await;
+        server.assert_closed().await;
+    });
+}
+
+#[test]
+fn a_session_in_which_nobody_speaks_ends_with_1001() {
+    run(async {
+        for inspected in [false, true] {
+            let upstream = RawUpstream::start().await;
+            let proxy = Proxy::to(upstream.address()).route("timeouts.idle = \"600ms\"");
+            let proxy = if inspected { proxy.guest("forward", "") } else { proxy }.start().await;
+            let mut session = Session::open(&proxy, &upstream).await;
+            let began = Instant::now();
+            // Either side's words keep it open.
+            for round in 0..6 {
+                let (from, to) = match round % 2 {
+                    0 => (&mut session.client, &mut session.upstream),
+                    _ => (&mut session.upstream, &mut session.client),
+                };
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                from.say("still here").await;
+                assert_eq!(to.hear().await, "still here");
+            }
+            assert!(began.elapsed() > Duration::from_millis(1200));
+            assert_eq!(session.client.closed().await.0, Some(1001));
+            assert_eq!(session.upstream.closed().await.0, Some(1001));
+        }
+    });
+}
+
+#[test]
+fn a_session_ends_with_its_lifetime_whoever_speaks() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = Proxy::to(upstream.address()).route("timeouts.lifetime = \"500ms\"").start().await;
+        let mut session = Session::open(&proxy, &upstream).await;
+        let began = Instant::now();
+        let frame = loop {
+            session.client.say("on and on").await;
+            let frame = session.upstream.frame().await;
+            if frame != Frame::text("on and on") {
+                break frame;
+            }
+        };
+        assert_eq!(frame.close_code(), Some(1001));
+        assert_eq!(session.client.closed().await.0, Some(1001));
+        assert!(began.elapsed() >= Duration::from_millis(450));
+    });
+}
+
+#[test]
+fn rfc6455_5_5_2_the_proxys_own_pings_keep_a_session_or_end_it() {
+    run(async {
+        for inspected in [false, true] {
+            let upstream = RawUpstream::start().await;
+            let proxy = Proxy::to(upstream.address()).route("ping = { interval = \"1s\", timeout = \"500ms\" }");
+            let proxy = if inspected { proxy.guest("forward", "") } else { proxy }.start().await;
+            let mut session = Session::open(&proxy, &upstream).await;
+            // Both are pinged; the upstream answers, the client does not.
+            let ping = session.upstream.frame().await;
+            session.upstream.send(Frame::pong(ping.payload.clone())).await;
+            assert_eq!(ping, Frame::ping(ping.payload.clone()));
+            let ping = session.client.frame().await;
+            assert_eq!(ping, Frame::ping(ping.payload.clone()));
+            // The pong was for the proxy and goes no further.
+            assert_eq!(session.upstream.closed().await.0, Some(1001));
+        }
+    });
+}
