@@ -159,7 +159,7 @@ impl Exchange<'_> {
         *get.method_mut() = request.method.clone();
         *get.uri_mut() = request.path_and_query.clone().into();
         *get.headers_mut() = request.headers.clone();
-        let answer = files::serve(root, fallback, get).await.map_err(Error::File)?;
+        let answer = files::serve(root, fallback, get).await.map_err(files::error)?;
         Ok(answer.map(ResponseBody::File))
     }
 

@@ -1,9 +1,12 @@
 //! Routes answered with files (nginx's `root` and `try_files`).
 
+use std::io;
 use std::path::Path;
 
 use http::{Request, Response};
 use tower_http::services::{ServeDir, ServeFile};
+
+use crate::reject::Error;
 
 /// The body of a file on its way out.
 pub type FileBody = tower_http::services::fs::ServeFileSystemResponseBody;
@@ -14,9 +17,18 @@ pub async fn serve(
     root: &Path,
     fallback: Option<&Path>,
     request: Request<()>,
-) -> std::io::Result<Response<FileBody>> {
+) -> io::Result<Response<FileBody>> {
     match fallback {
         Some(fallback) => ServeDir::new(root).fallback(ServeFile::new(fallback)).try_call(request).await,
         None => ServeDir::new(root).try_call(request).await,
+    }
+}
+
+/// What is not there, or not to be read, is not found: a client need not know which.
+pub fn error(error: io::Error) -> Error {
+    use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    match error.kind() {
+        NotFound | PermissionDenied | NotADirectory | IsADirectory | InvalidFilename => Error::NoFile,
+        _ => Error::File(error),
     }
 }

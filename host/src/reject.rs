@@ -40,6 +40,8 @@ pub enum Error {
     Plugin(#[from] Failure),
     #[error("plugin `{plugin}` answered with status {status}, which is not between 200 and 599")]
     PluginAnswer { plugin: String, status: u16 },
+    #[error("no such file")]
+    NoFile,
     #[error("file: {0}")]
     File(std::io::Error),
 }
@@ -61,7 +63,7 @@ impl Error {
             Self::Malformed(rejection) => rejection.status(),
             Self::Handshake(error) => error.status(),
             Self::Extensions(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoFile => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Connect(ConnectError::TimedOut { .. }) | Self::ReadTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Connect(_) | Self::NoAnswer(_) | Self::UnaskedSwitch | Self::Answer(_) => {
@@ -80,6 +82,7 @@ impl Error {
             | Self::Handshake(_)
             | Self::Extensions(_)
             | Self::NoRoute
+            | Self::NoFile
             | Self::BodyTimeout
             | Self::BodyBroken => Fault::Client,
             Self::Connect(_)

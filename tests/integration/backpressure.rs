@@ -7,6 +7,8 @@ use sluicegate_tests::{Frame, Proxy, RawUpstream, Session, Upstream, WebSocket, 
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
+use crate::ways::{BothWays, WAYS};
+
 /// More than all socket buffers and the proxy together hold.
 const LARGE: usize = 48 << 20;
 const MESSAGE: usize = 64 << 10;
@@ -25,6 +27,17 @@ async fn fill(socket: &mut WebSocket) -> usize {
     panic!("the proxy took {LARGE} bytes for a peer that reads none of them");
 }
 
+/// How many frames these bytes began.
+fn frames(socket: &WebSocket, written: usize) -> usize {
+    written.div_ceil(socket.encode(Frame::binary(vec![1; MESSAGE])).len())
+}
+
+async fn read_all(socket: &mut WebSocket, frames: usize) {
+    for _ in 0..frames {
+        assert_eq!(socket.frame().await.payload.len(), MESSAGE);
+    }
+}
+
 /// Write the rest of the frame that [`fill`] left off in.
 async fn finish(socket: &mut WebSocket, written: usize) {
     let frame = socket.encode(Frame::binary(vec![1; MESSAGE]));
@@ -34,31 +47,18 @@ async fn finish(socket: &mut WebSocket, written: usize) {
 #[test]
 fn both_peers_write_without_reading_and_nothing_deadlocks() {
     run(async {
-        for inspected in [false, true] {
-            let upstream = RawUpstream::start().await;
-            let proxy = Proxy::to(upstream.address());
-            let proxy = if inspected { proxy.guest("forward", "") } else { proxy }.start().await;
-            let Session { mut client, upstream: mut server } = Session::open(&proxy, &upstream).await;
+        let both = BothWays::start("").await;
+        for way in WAYS {
+            let Session { mut client, mut upstream } = both.session(way).await;
             let from_client = fill(&mut client).await;
-            let from_server = fill(&mut server).await;
+            let from_upstream = fill(&mut upstream).await;
             // Both are stuck. One begins to read: its direction flows again, whatever the other does.
-            let frames = from_client.div_ceil(client.encode(Frame::binary(vec![1; MESSAGE])).len());
-            let sending = finish(&mut client, from_client);
-            let reading = async {
-                for _ in 0..frames {
-                    assert_eq!(server.frame().await.payload.len(), MESSAGE);
-                }
-            };
-            tokio::join!(sending, reading);
-            let frames = from_server.div_ceil(server.encode(Frame::binary(vec![1; MESSAGE])).len());
-            let reading = async {
-                for _ in 0..frames {
-                    assert_eq!(client.frame().await.payload.len(), MESSAGE);
-                }
-            };
-            tokio::join!(finish(&mut server, from_server), reading);
+            let count = frames(&client, from_client);
+            tokio::join!(finish(&mut client, from_client), read_all(&mut upstream, count));
+            let count = frames(&upstream, from_upstream);
+            tokio::join!(finish(&mut upstream, from_upstream), read_all(&mut client, count));
             client.say("still here").await;
-            assert_eq!(server.hear().await, "still here");
+            assert_eq!(upstream.hear().await, "still here");
         }
     });
 }
@@ -91,15 +91,13 @@ fn a_peer_that_does_not_read_does_not_hold_up_others_of_its_worker() {
 #[test]
 fn a_peer_that_takes_nothing_for_the_send_timeout_is_given_up() {
     run(async {
-        let upstream = RawUpstream::start().await;
-        let proxy = Proxy::to(upstream.address()).route("timeouts.send = \"500ms\"").start().await;
-        let mut session = Session::open(&proxy, &upstream).await;
-        let frame = session.upstream.encode(Frame::binary(vec![1; MESSAGE]));
-        let mut written = 0;
-        // The end of the session ends this; the close frame or reset comes when the client has taken nothing.
-        while session.upstream.wire.try_send(&frame).await {
-            written += frame.len();
-            assert!(written < LARGE, "the proxy goes on for a client that takes nothing");
+        let both = BothWays::start("timeouts.send = \"1s\"").await;
+        for way in WAYS {
+            let Session { client, mut upstream } = both.session(way).await;
+            fill(&mut upstream).await;
+            // To the upstream the client is lost.
+            assert_eq!(upstream.closed().await.0, Some(1001), "{way}");
+            drop(client);
         }
     });
 }

@@ -1,14 +1,8 @@
 //! How sessions end (RFC 6455 §7).
 
-use sluicegate_tests::{Frame, Opcode, Proxy, RawUpstream, Session, run};
+use sluicegate_tests::{Frame, Session, run};
 
-async fn session(inspected: bool) -> (Proxy, Session) {
-    let upstream = RawUpstream::start().await;
-    let proxy = Proxy::to(upstream.address());
-    let proxy = if inspected { proxy.guest("forward", "") } else { proxy }.start().await;
-    let session = Session::open(&proxy, &upstream).await;
-    (proxy, session)
-}
+use crate::ways::{BothWays, WAYS};
 
 /// All that RFC 6455 §7.4 lets be sent, with and without words; and the empty close frame.
 fn closes() -> Vec<Frame> {
@@ -35,14 +29,11 @@ async fn assert_passes_and_ends(mut session: Session, by_client: bool, close: Fr
 #[test]
 fn rfc6455_7_4_close_codes_arrive_as_sent() {
     run(async {
-        for inspected in [false, true] {
-            let upstream = RawUpstream::start().await;
-            let proxy = Proxy::to(upstream.address());
-            let proxy = if inspected { proxy.guest("forward", "") } else { proxy }.start().await;
+        let both = BothWays::start("").await;
+        for way in WAYS {
             for close in closes() {
                 for by_client in [false, true] {
-                    let session = Session::open(&proxy, &upstream).await;
-                    assert_passes_and_ends(session, by_client, close.clone()).await;
+                    assert_passes_and_ends(both.session(way).await, by_client, close.clone()).await;
                 }
             }
         }
@@ -53,19 +44,23 @@ fn rfc6455_7_4_close_codes_arrive_as_sent() {
 #[test]
 fn the_answer_to_a_close_arrives_as_sent() {
     run(async {
-        let (_proxy, mut session) = session(false).await;
-        session.client.send(Frame::close(1000, "bye")).await;
-        assert_eq!(session.upstream.closed().await, (Some(1000), "bye".to_owned()));
-        session.upstream.send(Frame::close(4321, "farewell")).await;
-        assert_eq!(session.client.closed().await, (Some(4321), "farewell".to_owned()));
+        let both = BothWays::start("").await;
+        for way in WAYS {
+            let mut session = both.session(way).await;
+            session.client.send(Frame::close(1000, "bye")).await;
+            assert_eq!(session.upstream.closed().await, (Some(1000), "bye".to_owned()));
+            session.upstream.send(Frame::close(4321, "farewell")).await;
+            assert_eq!(session.client.closed().await, (Some(4321), "farewell".to_owned()));
+        }
     });
 }
 
 #[test]
 fn messages_before_the_answer_to_a_close_still_arrive() {
     run(async {
-        for inspected in [false, true] {
-            let (_proxy, mut session) = session(inspected).await;
+        let both = BothWays::start("").await;
+        for way in WAYS {
+            let mut session = both.session(way).await;
             session.client.send(Frame::close(1000, "")).await;
             assert_eq!(session.upstream.closed().await.0, Some(1000));
             session.upstream.send_all([Frame::text("one more thing"), Frame::close(1000, "")]).await;
@@ -78,16 +73,15 @@ fn messages_before_the_answer_to_a_close_still_arrive() {
 #[test]
 fn a_lost_client_is_1001_to_the_upstream() {
     run(async {
-        for inspected in [false, true] {
-            for reset in [false, true] {
-                let (proxy, mut session) = session(inspected).await;
-                session.client.say("hello").await;
-                assert_eq!(session.upstream.hear().await, "hello");
-                if reset { session.client.wire.reset() } else { drop(session.client) }
-                assert_eq!(session.upstream.closed().await.0, Some(1001), "inspected {inspected}, reset {reset}");
-                session.upstream.wire.assert_closed().await;
-                drop(proxy);
-            }
+        let both = BothWays::start("").await;
+        for (way, reset) in [(WAYS[0], false), (WAYS[0], true), (WAYS[1], false), (WAYS[1], true)] {
+            let Session { mut client, mut upstream } = both.session(way).await;
+            client.say("hello").await;
+            assert_eq!(upstream.hear().await, "hello");
+            if reset { client.wire.reset() } else { drop(client) }
+            assert_eq!(upstream.closed().await.0, Some(1001), "{way}, reset {reset}");
+            upstream.send(Frame::close(1001, "")).await;
+            upstream.wire.assert_closed().await;
         }
     });
 }
@@ -95,15 +89,15 @@ fn a_lost_client_is_1001_to_the_upstream() {
 #[test]
 fn a_lost_upstream_is_1014_to_the_client() {
     run(async {
-        for inspected in [false, true] {
-            for reset in [false, true] {
-                let (proxy, mut session) = session(inspected).await;
-                session.upstream.say("hello").await;
-                assert_eq!(session.client.hear().await, "hello");
-                if reset { session.upstream.wire.reset() } else { drop(session.upstream) }
-                assert_eq!(session.client.closed().await.0, Some(1014), "inspected {inspected}, reset {reset}");
-                drop(proxy);
-            }
+        let both = BothWays::start("").await;
+        for (way, reset) in [(WAYS[0], false), (WAYS[0], true), (WAYS[1], false), (WAYS[1], true)] {
+            let Session { mut client, mut upstream } = both.session(way).await;
+            upstream.say("hello").await;
+            assert_eq!(client.hear().await, "hello");
+            if reset { upstream.wire.reset() } else { drop(upstream) }
+            assert_eq!(client.closed().await.0, Some(1014), "{way}, reset {reset}");
+            client.send(Frame::close(1014, "")).await;
+            client.wire.assert_closed().await;
         }
     });
 }
@@ -112,38 +106,57 @@ fn a_lost_upstream_is_1014_to_the_client() {
 #[test]
 fn a_peer_lost_in_the_middle_of_a_frame_is_no_clean_close() {
     run(async {
-        let (_proxy, mut session) = session(false).await;
+        let both = BothWays::start("").await;
+        let mut session = both.session("/relayed").await;
         let frame = Frame::binary(vec![7; 1000]).bytes();
         session.upstream.wire.send(&frame[..500]).await;
         assert_eq!(session.client.wire.take(500).await, frame[..500]);
         session.upstream.wire.reset();
         session.client.wire.assert_closed().await;
+        // Who inspects has passed nothing of it on yet, and can still say what happened.
+        let mut session = both.session("/inspected").await;
+        session.upstream.wire.send(&frame[..500]).await;
+        session.upstream.wire.reset();
+        assert_eq!(session.client.closed().await.0, Some(1014));
     });
 }
 
 #[test]
 fn rfc6455_5_5_pings_and_pongs_pass_in_order_between_fragments() {
     run(async {
-        for inspected in [false, true] {
-            let (_proxy, mut session) = session(inspected).await;
-            session.client.send_all([Frame::text("a").unfinished(), Frame::ping("1")]).await;
-            if inspected {
-                // The message is not complete, the ping need not wait for it.
-                assert_eq!(session.upstream.frame().await, Frame::ping("1"));
-            } else {
-                assert_eq!(session.upstream.frame().await, Frame::text("a").unfinished());
-                assert_eq!(session.upstream.frame().await, Frame::ping("1"));
+        let both = BothWays::start("").await;
+        for way in WAYS {
+            let Session { mut client, mut upstream } = both.session(way).await;
+            client.send_all([Frame::text("a").unfinished(), Frame::ping("1")]).await;
+            if way == "/relayed" {
+                assert_eq!(upstream.frame().await, Frame::text("a").unfinished());
             }
-            session.upstream.send(Frame::pong("1")).await;
-            assert_eq!(session.client.frame().await, Frame::pong("1"));
-            session.client.send(Frame::continuation("b")).await;
-            let mut last = session.upstream.frame().await;
-            if last.opcode == Opcode::Text {
-                last = session.upstream.frame().await;
+            // Where the message is inspected it is not complete yet; the ping need not wait for that.
+            assert_eq!(upstream.frame().await, Frame::ping("1"));
+            upstream.send(Frame::pong("1")).await;
+            assert_eq!(client.frame().await, Frame::pong("1"));
+            client.send(Frame::continuation("b")).await;
+            if way == "/inspected" {
+                assert_eq!(upstream.frame().await, Frame::text("a").unfinished());
             }
-            assert_eq!(last, Frame::continuation("b"));
-            session.upstream.send(Frame::pong("unasked")).await;
-            assert_eq!(session.client.frame().await, Frame::pong("unasked"));
+            assert_eq!(upstream.frame().await, Frame::continuation("b"));
+            upstream.send(Frame::pong("unasked")).await;
+            assert_eq!(client.frame().await, Frame::pong("unasked"));
+        }
+    });
+}
+
+/// No data may follow a close frame (RFC 6455 §5.5.1): a peer that sends some is not heard.
+#[test]
+fn rfc6455_5_5_1_nothing_after_a_close_frame_is_passed_on() {
+    run(async {
+        let both = BothWays::start("").await;
+        for way in WAYS {
+            let mut session = both.session(way).await;
+            session.client.send_all([Frame::close(1000, ""), Frame::text("too late")]).await;
+            assert_eq!(session.upstream.closed().await.0, Some(1000));
+            session.upstream.send(Frame::close(1000, "")).await;
+            session.upstream.wire.assert_closed().await;
         }
     });
 }

@@ -134,7 +134,7 @@ fn rfc7692_compressed_bytes_pass_as_they_came_where_nobody_inspects() {
         let upstream = RawUpstream::start().await;
         let proxy = Proxy::to(upstream.address()).start().await;
         let extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-        let mut session = Session::open_with(&proxy, &upstream, extension, extension).await;
+        let mut session = Session::open_with(&proxy, &upstream, "/", extension, extension).await;
         assert_eq!(session.upstream.head.field("sec-websocket-extensions"), Some("permessage-deflate"));
         assert_eq!(session.client.head.field("sec-websocket-extensions"), Some("permessage-deflate"));
         // "Hello", compressed (RFC 7692 §7.2.3.1).

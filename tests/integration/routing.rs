@@ -53,7 +53,7 @@ fn what_has_no_route_is_not_found() {
             + &config::upstream("chat", &[upstream.address()], "")
             + &config::route("chat", "host = \"chat.example.com\"\npath = \"/ws\"");
         let proxy = Proxy::start(&text).await;
-        for (host, path) in [("chat.example.com", "/"), ("other.example.com", "/ws"), ("", "/ws")] {
+        for (host, path) in [("chat.example.com", "/"), ("other.example.com", "/ws")] {
             assert_eq!(get(proxy.address(), host, path).await.status(), 404, "{host}{path}");
         }
         assert_eq!(WebSocket::refused(proxy.address(), "/elsewhere", "").await.status(), 404);

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluicegate_tests::{Frame, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, handshake, run};
+use sluicegate_tests::{Frame, Opcode, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, handshake, run};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::ways::{BothWays, WAYS};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -110,25 +112,20 @@ fn an_answer_that_stops_in_its_middle_is_cut_off() {
 #[test]
 fn a_session_in_which_nobody_speaks_ends_with_1001() {
     run(async {
-        for inspected in [false, true] {
-            let upstream = RawUpstream::start().await;
-            let proxy = Proxy::to(upstream.address()).route("timeouts.idle = \"600ms\"");
-            let proxy = if inspected { proxy.guest("forward", "") } else { proxy }.start().await;
-            let mut session = Session::open(&proxy, &upstream).await;
+        let both = BothWays::start("timeouts.idle = \"600ms\"").await;
+        for way in WAYS {
+            let Session { mut client, mut upstream } = both.session(way).await;
             let began = Instant::now();
             // Either side's words keep it open.
-            for round in 0..6 {
-                let (from, to) = match round % 2 {
-                    0 => (&mut session.client, &mut session.upstream),
-                    _ => (&mut session.upstream, &mut session.client),
-                };
-                tokio::time::sleep(Duration::from_millis(200)).await;
+            for round in 0..4 {
+                let (from, to) = if round % 2 == 0 { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+                sleep(Duration::from_millis(250)).await;
                 from.say("still here").await;
                 assert_eq!(to.hear().await, "still here");
             }
-            assert!(began.elapsed() > Duration::from_millis(1200));
-            assert_eq!(session.client.closed().await.0, Some(1001));
-            assert_eq!(session.upstream.closed().await.0, Some(1001));
+            assert!(began.elapsed() >= Duration::from_millis(1000));
+            assert_eq!(client.closed().await.0, Some(1001));
+            assert_eq!(upstream.closed().await.0, Some(1001));
         }
     });
 }
@@ -156,19 +153,23 @@ fn a_session_ends_with_its_lifetime_whoever_speaks() {
 #[test]
 fn rfc6455_5_5_2_the_proxys_own_pings_keep_a_session_or_end_it() {
     run(async {
-        for inspected in [false, true] {
-            let upstream = RawUpstream::start().await;
-            let proxy = Proxy::to(upstream.address()).route("ping = { interval = \"1s\", timeout = \"500ms\" }");
-            let proxy = if inspected { proxy.guest("forward", "") } else { proxy }.start().await;
-            let mut session = Session::open(&proxy, &upstream).await;
-            // Both are pinged; the upstream answers, the client does not.
-            let ping = session.upstream.frame().await;
-            session.upstream.send(Frame::pong(ping.payload.clone())).await;
-            assert_eq!(ping, Frame::ping(ping.payload.clone()));
-            let ping = session.client.frame().await;
-            assert_eq!(ping, Frame::ping(ping.payload.clone()));
-            // The pong was for the proxy and goes no further.
-            assert_eq!(session.upstream.closed().await.0, Some(1001));
+        let both = BothWays::start("ping = { interval = \"1s\", timeout = \"500ms\" }").await;
+        for way in WAYS {
+            let Session { mut client, mut upstream } = both.session(way).await;
+            // Both are pinged and answer, then only the upstream does.
+            for _ in 0..2 {
+                for socket in [&mut client, &mut upstream] {
+                    let ping = socket.frame().await;
+                    assert_eq!(ping.opcode, Opcode::Ping);
+                    socket.send(Frame::pong(ping.payload)).await;
+                }
+            }
+            let ping = upstream.frame().await;
+            upstream.send(Frame::pong(ping.payload)).await;
+            // No pong went to the other side: they were the proxy's.
+            assert_eq!(client.frame().await.opcode, Opcode::Ping);
+            assert_eq!(client.closed().await.0, Some(1001));
+            assert_eq!(upstream.closed().await.0, Some(1001));
         }
     });
 }

@@ -132,13 +132,17 @@ impl WebSocket {
 
 impl Session {
     pub async fn open(proxy: &Proxy, upstream: &RawUpstream) -> Self {
-        Self::open_with(proxy, upstream, "", "").await
+        Self::open_at(proxy, upstream, "/").await
+    }
+
+    pub async fn open_at(proxy: &Proxy, upstream: &RawUpstream, path: &str) -> Self {
+        Self::open_with(proxy, upstream, path, "", "").await
     }
 
     /// With further lines in the client's handshake and in the upstream's answer.
-    pub async fn open_with(proxy: &Proxy, upstream: &RawUpstream, asked: &str, answered: &str) -> Self {
+    pub async fn open_with(proxy: &Proxy, upstream: &RawUpstream, path: &str, asked: &str, answered: &str) -> Self {
         let (client, upstream) = tokio::join!(
-            WebSocket::connect_with(proxy.address(), "/", asked),
+            WebSocket::connect_with(proxy.address(), path, asked),
             async { WebSocket::accept_with(upstream.next().await, answered).await }
         );
         Self { client, upstream }

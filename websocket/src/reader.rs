@@ -62,10 +62,22 @@ enum Progress {
     #[default]
     Between,
     Gathering(Box<Gathering>),
-    /// Passing by unwanted; inflated all the same where later messages may refer to it.
-    Passing {
-        inflated: Option<u64>,
-    },
+    Passing(Passing),
+}
+
+/// An unwanted message.
+struct Passing {
+    /// What it has inflated to so far, where later messages may refer to it.
+    inflated: Option<u64>,
+    passed: Passed,
+}
+
+/// Where in a message the bytes end that were handed out last.
+#[derive(PartialEq)]
+enum Passed {
+    Nothing,
+    WholeFrames,
+    PartOfFrame,
 }
 
 /// Which messages are handed over whole. The others come as [`Event::Data`], and of them, too, what is
@@ -167,8 +179,10 @@ impl Reader {
         let event = self.next_event(input, scratch);
         if event.is_err() {
             self.framer.end();
-            self.message = Progress::Between;
             self.window.inflater = None;
+            if let Progress::Gathering(_) = self.message {
+                self.message = Progress::Between;
+            }
         }
         event
     }
@@ -216,13 +230,13 @@ impl Reader {
                 Progress::Gathering(scratch.begin_gathering(&header))
             } else {
                 let inflate = is_compressed(&header) && self.window.takeover();
-                Progress::Passing { inflated: inflate.then_some(0) }
+                Progress::Passing(Passing { inflated: inflate.then_some(0), passed: Passed::Nothing })
             };
         }
         match self.message {
             Progress::Between => Ok(Step::Again),
             Progress::Gathering(_) => self.gather(&part, scratch),
-            Progress::Passing { .. } => self.pass(part, scratch),
+            Progress::Passing(_) => self.pass(part, scratch),
         }
     }
 
@@ -277,8 +291,9 @@ impl Reader {
     }
 
     fn pass<'i>(&mut self, part: DataPart<'i>, scratch: &mut Scratch) -> Result<Step<'i>, Violation> {
+        let Progress::Passing(passing) = &mut self.message else { return Ok(Step::Again) };
         let ended = self.framer.between_messages();
-        if let Progress::Passing { inflated: Some(inflated) } = &mut self.message {
+        if let Some(inflated) = &mut passing.inflated {
             let limit = self.framer.sequence.limits().message_bytes_max;
             let inflater = self.window.inflater(&mut scratch.inflater);
             let sink = &mut Sink::Discard { through: &mut scratch.discarded, inflated };
@@ -287,6 +302,7 @@ impl Reader {
                 inflater.finish(true, sink)?;
             }
         }
+        passing.passed = if self.framer.in_payload() { Passed::PartOfFrame } else { Passed::WholeFrames };
         if ended {
             self.message = Progress::Between;
         }
@@ -301,12 +317,15 @@ impl Reader {
 
     /// Whether a control frame may be sent after the last event.
     pub fn between_frames(&self) -> bool {
-        !(self.framer.in_payload() && matches!(self.message, Progress::Passing { .. }))
+        !matches!(&self.message, Progress::Passing(Passing { passed: Passed::PartOfFrame, .. }))
     }
 
     /// Whether a data message may be sent after the last event.
     pub fn between_messages(&self) -> bool {
-        !matches!(self.message, Progress::Passing { .. })
+        match &self.message {
+            Progress::Passing(passing) => passing.passed == Passed::Nothing,
+            Progress::Between | Progress::Gathering(_) => true,
+        }
     }
 
     /// How many messages have begun: what a rate is charged for.
@@ -332,7 +351,7 @@ impl Reader {
     pub fn heap_bytes(&self) -> usize {
         let gathering = match &self.message {
             Progress::Gathering(gathering) => gathering.capacity(),
-            Progress::Between | Progress::Passing { .. } => 0,
+            Progress::Between | Progress::Passing(_) => 0,
         };
         gathering + self.window.inflater.as_ref().map_or(0, |_| INFLATER_BYTES)
     }

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use sluicegate_websocket::negotiation::{Deflate, Extensions};
 use sluicegate_websocket::{Limits, Reader, Scanner, Side, Wanted};
 
-use crate::support::{Frame, Outcome, Received, Seen, Sender, cut, message, places, read, scan};
+use crate::support::{
+    Frame, Outcome, Received, Seen, Sender, cut, ends_between, message, places, read, scan,
+};
 
 const LIMITS: Limits = Limits { frame_bytes_max: 100_000, message_bytes_max: 150_000, fragments_max: 6 };
 
@@ -92,8 +94,11 @@ proptest! {
     fn the_scanner_gives_the_same((sender, deflate, stream) in any_stream(), places in places()) {
         let extensions = deflate.map_or(Extensions::None, Extensions::Deflate);
         let whole = scan(&mut Scanner::new(sender, LIMITS, extensions), [&stream[..]]);
-        let parts = scan(&mut Scanner::new(sender, LIMITS, extensions), cut(&stream, &places));
+        let mut scanner = Scanner::new(sender, LIMITS, extensions);
+        let parts = scan(&mut scanner, cut(&stream, &places));
         prop_assert_eq!(&whole, &parts);
+        let stands = (scanner.between_frames(), scanner.between_messages());
+        prop_assert_eq!(stands, ends_between(&parts.wire()));
         if stream.len() < 5000 {
             let bytes = scan(&mut Scanner::new(sender, LIMITS, extensions), stream.chunks(1));
             prop_assert_eq!(&whole, &bytes);
@@ -113,8 +118,11 @@ proptest! {
             reader
         };
         let whole = read(&mut reader(), [&stream[..]]);
-        let parts = read(&mut reader(), cut(&stream, &places));
+        let mut in_parts = reader();
+        let parts = read(&mut in_parts, cut(&stream, &places));
         prop_assert!(same(&whole, &parts), "{whole:?}\n{parts:?}");
+        let stands = (in_parts.between_frames(), in_parts.between_messages());
+        prop_assert_eq!(stands, ends_between(&parts.wire()));
         if stream.len() < 5000 {
             let bytes = read(&mut reader(), stream.chunks(1));
             prop_assert!(same(&whole, &bytes), "{whole:?}\n{bytes:?}");

@@ -15,7 +15,7 @@ const MIB: usize = 1 << 20;
 #[test]
 fn idle_states_are_small() {
     assert_eq!(size_of::<Scanner>(), 120);
-    assert_eq!(size_of::<Reader>(), 136);
+    assert_eq!(size_of::<Reader>(), 144);
     assert_eq!(size_of::<Outbound>(), 16);
     // Handed around by value, so worth a look as well.
     assert_eq!(size_of::<Control>(), 259);

@@ -40,7 +40,21 @@ pub enum Seen {
     Data(Vec<u8>),
 }
 
+impl Seen {
+    pub fn wire(&self) -> &[u8] {
+        match self {
+            Self::Message { original, .. } => original,
+            Self::Control { raw, .. } => raw,
+            Self::Data(bytes) => bytes,
+        }
+    }
+}
+
 impl Outcome {
+    pub fn wire(&self) -> Vec<u8> {
+        self.events.iter().flat_map(Seen::wire).copied().collect()
+    }
+
     pub fn messages(&self) -> Vec<Received> {
         let payload = |seen: &Seen| match seen {
             Seen::Message { payload, .. } | Seen::Control { payload, .. } => Some(payload.clone()),
@@ -116,6 +130,28 @@ pub fn scan<'a>(scanner: &mut Scanner, parts: impl IntoIterator<Item = &'a [u8]>
         assert!(input.is_empty(), "scan leaves nothing");
     }
     Outcome { events, violation: None }
+}
+
+/// Whether a stream ends between frames, and between messages.
+pub fn ends_between(stream: &[u8]) -> (bool, bool) {
+    let (mut rest, mut inside) = (stream, false);
+    while let [first, second, ..] = rest {
+        let (len_bytes, mut len) = match second & 0x7f {
+            126 => (2, 0),
+            127 => (8, 0),
+            len => (0, usize::from(len)),
+        };
+        let len_end = 2 + len_bytes;
+        len += rest[2..len_end].iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte));
+        let frame = len_end + if second & 0x80 == 0 { 0 } else { 4 } + len;
+        if frame > rest.len() {
+            return (false, false);
+        }
+        inside = if first & 0x8 == 0 { first & 0x80 == 0 } else { inside };
+        rest = &rest[frame..];
+    }
+    assert!(rest.is_empty(), "no part of a header is let through");
+    (true, !inside)
 }
 
 /// Cuts a stream at these places, in thousandths of its length.
