@@ -7,7 +7,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-profile=${PROFILE:-release}
+profile=${PROFILE:-release}            # cargo's folder of the binaries
 proxy=$root/target/$profile/sluicegate
 chat=$root/target/$profile/sluicegate-chat
 proxy_port=8080
@@ -76,12 +76,13 @@ answers() {
     ) && [[ $line == HTTP/1.1\ * ]]
 }
 
+# The last first: the proxy says goodbye to its clients before the servers behind it go.
 stop() {
     trap - EXIT INT TERM HUP
-    ((${#pids[@]} > 0)) || return 0
-    kill "${pids[@]}" 2>/dev/null || true
-    local deadline=$((SECONDS + stop_s)) pid
-    for pid in "${pids[@]}"; do
+    local index pid deadline=$((SECONDS + stop_s))
+    for ((index = ${#pids[@]} - 1; index >= 0; index--)); do
+        pid=${pids[index]}
+        kill "$pid" 2>/dev/null || true
         while kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do
             sleep 0.05
         done

@@ -61,7 +61,7 @@ pub async fn serve(
         }
         (None, Some(rejection)) => {
             let error = Error::Malformed(rejection);
-            tracing::warn!(%client, status = error.status().as_u16(), fault = ?error.fault(), %error, "request refused");
+            tracing::warn!(%client, status = error.status().as_u16(), fault = %error.fault(), %error, "request refused");
             if stream.write_all(&error.answer_bytes()).await.is_ok() {
                 lingering_close(&mut stream, Linger::default()).await;
             }
@@ -133,13 +133,13 @@ fn log_end(about: &About, client: SocketAddr, ended: &Ended) {
     if *clean && note.is_empty() {
         tracing::debug!(
             session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server,
-            closer = ?cause.closer, code = cause.code, reason = ?cause.reason, lived_ms, from_client, from_upstream, bytes_from_client, bytes_from_upstream,
+            closer = cause.closer(), code = cause.code, reason = ?cause.reason, lived_ms, from_client, from_upstream, bytes_from_client, bytes_from_upstream,
             "session closed"
         );
     } else {
         tracing::info!(
             session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server,
-            closer = ?cause.closer, code = cause.code, reason = ?cause.reason, clean, lived_ms, from_client,
+            closer = cause.closer(), code = cause.code, reason = ?cause.reason, clean, lived_ms, from_client,
             from_upstream, bytes_from_client, bytes_from_upstream, note = %note, "session ended early"
         );
     }

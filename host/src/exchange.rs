@@ -83,7 +83,7 @@ impl Exchange<'_> {
         };
         match requests::on_request(matched.plugins, self.connection.worker.index, &mut self.lent).await? {
             Decision::Pass => {}
-            Decision::Respond(response) => return plugin_answer("request hook", response),
+            Decision::Respond { plugin, response } => return self.plugin_answer(&plugin, response),
         }
         self.lent.request().editable = false;
         match (self.lent.request().upstream, &matched.route.target, handshake) {
@@ -205,6 +205,19 @@ impl Exchange<'_> {
         }
     }
 
+    /// A plugin's answer for the client.
+    pub fn plugin_answer(
+        &mut self,
+        plugin: &str,
+        answer: plugin::Response,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let response = plugin_answer(plugin, answer)?;
+        let request = self.lent.request();
+        let (client, method, path) = (request.client, &request.method, request.path_and_query.path());
+        tracing::info!(%client, %method, ?path, status = response.status().as_u16(), plugin, "answered by a plugin");
+        Ok(response)
+    }
+
     fn log(&mut self, answer: Result<&Response<ResponseBody>, &Error>, began: Instant) {
         let request = self.lent.request();
         let elapsed_ms = began.elapsed().as_millis();
@@ -217,7 +230,7 @@ impl Exchange<'_> {
             }
             Err(error) => {
                 let (status, fault) = (error.status().as_u16(), error.fault());
-                tracing::warn!(%client, %method, ?host, ?path, status, ?fault, %error, elapsed_ms, "request refused");
+                tracing::warn!(%client, %method, ?host, ?path, status, %fault, %error, elapsed_ms, "request refused");
             }
         }
     }
@@ -231,8 +244,7 @@ pub fn answer(head: ResponseHead, body: ResponseBody) -> Response<ResponseBody> 
     response
 }
 
-/// A plugin's answer for the client.
-pub fn plugin_answer(plugin: &str, answer: plugin::Response) -> Result<Response<ResponseBody>, Error> {
+fn plugin_answer(plugin: &str, answer: plugin::Response) -> Result<Response<ResponseBody>, Error> {
     let status =
         StatusCode::from_u16(answer.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
     let status =

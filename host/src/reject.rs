@@ -46,6 +46,17 @@ pub enum Error {
     File(std::io::Error),
 }
 
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Plugin => "plugin",
+            Self::Proxy => "proxy",
+        })
+    }
+}
+
 /// Who is to blame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::body::{ResponseBody, Timed};
 use crate::config::UpstreamIndex;
-use crate::exchange::{Exchange, answer, plugin_answer};
+use crate::exchange::{Exchange, answer};
 use crate::handshake::{AnswerError, Handshake};
 use crate::plugin::chain::{Chain, Refused};
 use crate::plugin::connection_view::{Asked, ConnectionView};
@@ -116,7 +116,7 @@ pub async fn run(
         Err(refused) => {
             session::refuse(leg);
             return match refused {
-                Refused::Response { plugin, response } => plugin_answer(&plugin, *response),
+                Refused::Response { plugin, response } => exchange.plugin_answer(&plugin, *response),
                 Refused::Failed(failure) => Err(failure.into()),
             };
         }

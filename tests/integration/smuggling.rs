@@ -59,7 +59,7 @@ fn requests() -> Vec<(&'static str, String)> {
     ]
 }
 
-const UNKNOWN_CODINGS: [&str; 2] = ["an unknown coding", "a coding that is nearly chunked"];
+const UNKNOWN_CODINGS: [&str; 3] = ["an unknown coding", "a coding that is nearly chunked", "a coding in quotes"];
 
 /// Bodies of which only the beginning is fine: the upstream may have seen that, but no end of it.
 const CHUNKS: [(&str, &str); 11] = [

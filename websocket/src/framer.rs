@@ -1,5 +1,5 @@
-//! Cuts a byte stream into frames: the part that [`Scanner`](crate::Scanner) and [`Reader`](crate::Reader)
-//! share. The stream may be cut anywhere; a header or control frame cut by the end of the input is kept.
+//! Takes a byte stream apart into frames: what [`Scanner`](crate::Scanner) and [`Reader`](crate::Reader)
+//! share. The input may end anywhere; a header or control frame that it cuts is kept.
 
 use crate::control::{Bytes, PartialControl, RawControl};
 use crate::frame::{HEADER_BYTES_MAX, Header};
@@ -93,6 +93,13 @@ impl Framer {
     /// Takes the next frame's header, or a whole control frame; `None` where the input ends before.
     #[inline]
     pub(crate) fn next_frame<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Start<'i>>, Violation> {
+        let start = self.start(input);
+        self.ended |= start.is_err();
+        start
+    }
+
+    #[inline]
+    fn start<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Start<'i>>, Violation> {
         if self.holds_part() {
             return self.resume(input);
         }
@@ -170,20 +177,29 @@ impl Framer {
     #[inline]
     pub(crate) fn next_part<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Part<'i>>, Violation> {
         let start = *input;
-        let (mut begun, mut cut_header) = (None, None);
+        let mut header = None;
         if !self.in_payload() {
             match self.next_frame(input)? {
                 None => return Ok(None),
                 Some(Start::Control(control)) => return Ok(Some(Part::Control(control))),
-                Some(Start::Data { header, cut }) => (begun, cut_header) = (Some(header), cut),
+                Some(Start::Data { header, cut: Some(cut) }) => {
+                    let (header, cut) = (Some(header), Some(cut));
+                    return Ok(Some(Part::Data(DataPart {
+                        header,
+                        cut,
+                        wire: &[],
+                        payload: &[],
+                        key: None,
+                    })));
+                }
+                Some(Start::Data { header: begun, cut: None }) => header = Some(begun),
             }
         } else if input.is_empty() {
             return Ok(None);
         }
-        let (payload, key) = if cut_header.is_some() { (&[][..], None) } else { self.take_payload(input) };
+        let (payload, key) = self.take_payload(input);
         let wire = start.get(..start.len() - input.len()).unwrap_or_default();
-        let wire = if cut_header.is_some() { &[] } else { wire };
-        Ok(Some(Part::Data(DataPart { header: begun, cut: cut_header, wire, payload, key })))
+        Ok(Some(Part::Data(DataPart { header, cut: None, wire, payload, key })))
     }
 
     /// Takes what the input has of the current data frame's payload, and the key for its first byte.

@@ -13,7 +13,7 @@ use crate::request::{Attributes, RequestHead};
 #[derive(Debug)]
 pub enum Decision {
     Pass,
-    Respond(Response),
+    Respond { plugin: Arc<str>, response: Response },
 }
 
 /// Run the request hooks in list order until one responds. `lent.request` is edited in place.
@@ -30,7 +30,7 @@ pub async fn on_request(
             (Ok(verdict), _) => {
                 plugin.put_back(worker, instance);
                 if let RequestVerdict::Respond(response) = verdict {
-                    return Ok(Decision::Respond(response));
+                    return Ok(Decision::Respond { plugin: plugin.name(), response });
                 }
             }
             (Err(failure), Some(before)) => {

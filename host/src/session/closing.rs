@@ -62,6 +62,16 @@ impl Cause {
         Self { closer: Closer::Proxy, code: None, reason: String::new(), note: note.into() }
     }
 
+    /// Who ended the session, as the log says it.
+    pub fn closer(&self) -> &'static str {
+        match self.closer {
+            Closer::Client => "client",
+            Closer::Upstream => "upstream",
+            Closer::Plugin => "plugin",
+            Closer::Proxy => "proxy",
+        }
+    }
+
     pub fn plugin(note: impl Into<Cow<'static, str>>) -> Self {
         Self { closer: Closer::Plugin, code: None, reason: String::new(), note: note.into() }
     }
@@ -138,7 +148,7 @@ impl Session {
     pub(super) fn break_off(&mut self, sender: Side, cause: Cause) {
         let code = cause.code.and_then(CloseCode::new).unwrap_or(CloseCode::PROTOCOL_ERROR);
         let reason = cause.note.clone().into_owned();
-        self.begin_closing(cause);
+        self.begin_closing(Cause { reason: reason.clone(), ..cause });
         self.close_now(sender.other(), loss_code(sender), "");
         self.incoming.of_mut(sender).break_off();
         self.close_at_boundary(sender, code, &reason);
@@ -150,21 +160,26 @@ impl Session {
             Some(error) => format!("{} connection failed: {error}", name(sender)),
             None => format!("{} closed the connection without a close frame", name(sender)),
         };
-        self.lose_sender_because(sender, note);
+        self.lose_sender_because(sender, closer(sender), note);
     }
 
-    pub(super) fn lose_sender_because(&mut self, sender: Side, note: impl Into<Cow<'static, str>>) {
+    pub(super) fn lose_sender_because(
+        &mut self,
+        sender: Side,
+        closer: Closer,
+        note: impl Into<Cow<'static, str>>,
+    ) {
         let incoming = self.incoming.of_mut(sender);
         if std::mem::replace(&mut incoming.ended, true) || incoming.is_closed() {
             return;
         }
-        let cause = Cause { closer: closer(sender), code: None, reason: String::new(), note: note.into() };
         // A peer that was told to close and does so without a word has not surprised anybody.
         let code = match self.closing.cause.as_ref().and_then(|cause| cause.code).and_then(CloseCode::new) {
             Some(code) => code,
             None => loss_code(sender),
         };
-        self.begin_closing(cause);
+        let code_sent = Some(code.get());
+        self.begin_closing(Cause { closer, code: code_sent, reason: String::new(), note: note.into() });
         self.close_now(sender.other(), code, "");
     }
 
@@ -188,6 +203,7 @@ impl Session {
         if self.may_inject_control(receiver) {
             self.ping_at_boundary(receiver);
         }
+        self.incoming.of_mut(sender).follow_wish();
     }
 
     fn close_at_boundary(&mut self, receiver: Side, code: CloseCode, reason: &str) {

@@ -17,6 +17,8 @@ pub struct Incoming {
     pub meter: Option<Meter>,
     /// Bytes read in all, for the log.
     pub bytes: u64,
+    /// What the plugins want, where the stream's position did not allow it yet.
+    wish: Option<Wish>,
     /// The nonce of a ping of the proxy's own that is not answered yet, and when it was sent.
     pub pinged: Option<([u8; 8], Instant)>,
 }
@@ -29,6 +31,14 @@ pub enum Mode {
     Inspect(Reader),
     /// The sender broke the protocol or a limit: nothing more is read from it.
     Broken { messages: u64 },
+}
+
+/// What is to become of a sender's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wish {
+    kinds: MessageKinds,
+    /// Compressed messages no longer fit the receiver as they are.
+    rewrites: bool,
 }
 
 /// A token bucket for one direction, in the session's own time.
@@ -45,7 +55,7 @@ pub struct Meter {
 impl Incoming {
     pub fn new(mode: Mode, rate: Option<Rate>, now: Instant) -> Self {
         let meter = rate.map(|rate| Meter { rate, tokens: f64::from(rate.count), at: now, counted: 0 });
-        Self { mode, ended: false, seen: now, meter, bytes: 0, pinged: None }
+        Self { mode, ended: false, seen: now, meter, bytes: 0, wish: None, pinged: None }
     }
 
     /// Whether a close frame has come.
@@ -96,22 +106,40 @@ impl Incoming {
         self.mode = Mode::Broken { messages: self.messages() };
     }
 
-    /// Look at what the plugins want from now on, as far as the stream's position allows; otherwise again at the next
-    /// message. `rewrites`: compressed messages no longer fit the receiver as they are.
+    /// Look at what the plugins want from now on. `rewrites`: compressed messages no longer fit the receiver as they are.
     pub fn want(&mut self, kinds: MessageKinds, rewrites: bool) {
+        self.wish = Some(Wish { kinds, rewrites });
+        self.follow_wish();
+    }
+
+    /// Whether a wish waits for the end of the message that is passing.
+    pub fn has_wish(&self) -> bool {
+        self.wish.is_some()
+    }
+
+    /// Switch between relay and inspection, as far as the stream's position allows.
+    pub fn follow_wish(&mut self) {
+        let Some(Wish { kinds, rewrites }) = self.wish else { return };
         let nothing = kinds == MessageKinds::empty() && !rewrites;
         let mode = std::mem::replace(&mut self.mode, Mode::Broken { messages: 0 });
-        self.mode = match mode {
-            Mode::Relay(scanner) if !nothing => match scanner.into_reader() {
-                Ok(reader) => Mode::Inspect(reader),
-                Err(scanner) => Mode::Relay(scanner),
-            },
-            Mode::Inspect(reader) if nothing => match reader.into_scanner() {
-                Ok(scanner) => Mode::Relay(scanner),
-                Err(reader) => Mode::Inspect(reader),
-            },
-            mode => mode,
+        let (mode, waits) = match mode {
+            Mode::Relay(scanner) if !nothing => {
+                // Where the sender's window is lost for good there is nothing to wait for.
+                let waits = scanner.can_be_read();
+                scanner.into_reader().map_or_else(
+                    |scanner| (Mode::Relay(scanner), waits),
+                    |reader| (Mode::Inspect(reader), false),
+                )
+            }
+            Mode::Inspect(reader) if nothing => reader
+                .into_scanner()
+                .map_or_else(|reader| (Mode::Inspect(reader), true), |scanner| (Mode::Relay(scanner), false)),
+            mode => (mode, false),
         };
+        self.mode = mode;
+        if !waits {
+            self.wish = None;
+        }
         if let Mode::Inspect(reader) = &mut self.mode {
             reader.want(Wanted {
                 text: kinds.contains(MessageKinds::TEXT),

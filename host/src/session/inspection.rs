@@ -21,11 +21,15 @@ impl Session {
     pub(super) async fn inspect(&mut self, sender: Side, input: &[u8], buffers: &mut Buffers) {
         let mut rest = input;
         loop {
-            let Mode::Inspect(reader) = &mut self.incoming.of_mut(sender).mode else {
-                // A plugin wants no more of this sender: what follows in this read is the relay's.
-                self.write_out(&mut buffers.out).await;
-                self.relay_now(sender, rest).await;
-                return;
+            let reader = match &mut self.incoming.of_mut(sender).mode {
+                Mode::Inspect(reader) => reader,
+                Mode::Relay(_) if !rest.is_empty() => {
+                    // The plugins want no more of this sender: what follows in this read is the relay's.
+                    self.write_out(&mut buffers.out).await;
+                    rest = self.relay_now(sender, rest).await;
+                    continue;
+                }
+                Mode::Relay(_) | Mode::Broken { .. } => break,
             };
             match reader.read(&mut rest, &mut buffers.scratch) {
                 // Nothing follows a close frame; its sender is only waited for.
@@ -199,7 +203,8 @@ impl Session {
         let between = self.incoming.of(sender).between_messages();
         let outgoing = self.outgoing.of_mut(receiver);
         outgoing.passing &= !between;
-        if self.closing.is_due(receiver)
+        if self.incoming.of(sender).has_wish()
+            || self.closing.is_due(receiver)
             || self.timers.ping_is_due(receiver)
             || self.outgoing.of(receiver).holds()
         {

@@ -17,6 +17,7 @@ mod timers;
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -87,8 +88,8 @@ pub struct Session {
 
 /// What a session wakes up for, beyond what it can do without its plugins.
 enum Event {
-    /// So many bytes of an inspected sender are in `buffers.read`.
-    Input { sender: Side, length: usize, buffers: Box<Buffers> },
+    /// These bytes of `buffers.read` are an inspected sender's.
+    Input { sender: Side, bytes: Range<usize>, buffers: Box<Buffers> },
     /// A deadline may have passed.
     Deadline,
     /// The process drains.
@@ -142,9 +143,9 @@ impl Session {
         self.begin(early).await;
         loop {
             match self.next_event(&mut drain).await {
-                Event::Input { sender, length, mut buffers } => {
+                Event::Input { sender, bytes, mut buffers } => {
                     let read = std::mem::take(&mut buffers.read);
-                    self.inspect(sender, read.get(..length).unwrap_or_default(), &mut buffers).await;
+                    self.inspect(sender, read.get(bytes).unwrap_or_default(), &mut buffers).await;
                     buffers.read = read;
                     buffers.give_back();
                 }
@@ -168,10 +169,7 @@ impl Session {
             let bytes = early.of(sender);
             if !bytes.is_empty() {
                 self.incoming.of_mut(sender).bytes += bytes.len() as u64;
-                match self.incoming.of(sender).mode {
-                    Mode::Inspect(_) => self.inspect(sender, bytes, &mut buffers).await,
-                    _ => self.relay_now(sender, bytes).await,
-                }
+                self.inspect(sender, bytes, &mut buffers).await;
             }
         }
         buffers.give_back();
@@ -213,16 +211,20 @@ impl Session {
                 progress = true;
                 match read {
                     Ok(0) | Err(_) => self.lose_sender(sender, read.err()),
-                    Ok(length) if self.received(sender, length) => input = Some((sender, length)),
+                    Ok(length) if self.received(sender, length) => input = Some((sender, 0..length)),
                     Ok(length) => {
                         let read = std::mem::take(&mut buffers.read);
-                        self.relay(cx, sender, read.get(..length).unwrap_or_default());
+                        let left = self.relay(cx, sender, read.get(..length).unwrap_or_default()).len();
                         buffers.read = read;
+                        if left > 0 {
+                            input = Some((sender, length - left..length));
+                        }
                     }
                 }
             }
-            if let (Some((sender, length)), Some(buffers)) = (input, buffers.take()) {
-                return Poll::Ready(Event::Input { sender, length, buffers });
+            if let Some((sender, bytes)) = input {
+                let buffers = buffers.take().unwrap_or_else(Buffers::take);
+                return Poll::Ready(Event::Input { sender, bytes, buffers });
             }
             if !progress {
                 break Poll::Pending;

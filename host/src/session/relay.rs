@@ -12,8 +12,8 @@ use super::outgoing::Outgoing;
 use super::{Leg, Session};
 
 impl Session {
-    /// Pass `input` of a relayed sender on.
-    pub(super) fn relay(&mut self, cx: &mut Context<'_>, sender: Side, input: &[u8]) {
+    /// Pass `input` of a relayed sender on. What is left of it, where inspection begins amid.
+    pub(super) fn relay<'i>(&mut self, cx: &mut Context<'_>, sender: Side, input: &'i [u8]) -> &'i [u8] {
         let mut rest = input;
         loop {
             let wants_boundary = self.wants_boundary(sender);
@@ -34,7 +34,7 @@ impl Session {
                 Ok(None) => break,
                 Err(violation) => {
                     self.break_off(sender, Cause::violation(sender, violation));
-                    return;
+                    return &[];
                 }
             }
             if wants_boundary.is_some() {
@@ -44,15 +44,12 @@ impl Session {
         if !self.incoming.of_mut(sender).within_rate(self.timers.now()) {
             self.break_off(sender, Cause::too_many_messages(sender));
         }
+        rest
     }
 
     /// The same, outside of polling.
-    pub(super) async fn relay_now(&mut self, sender: Side, input: &[u8]) {
-        poll_fn(|cx| {
-            self.relay(cx, sender, input);
-            Poll::Ready(())
-        })
-        .await;
+    pub(super) async fn relay_now<'i>(&mut self, sender: Side, input: &'i [u8]) -> &'i [u8] {
+        poll_fn(|cx| Poll::Ready(self.relay(cx, sender, input))).await
     }
 
     /// A control frame of `sender` goes on in its place, but for the answer to a ping of the proxy's own.
@@ -72,7 +69,8 @@ impl Session {
     /// Something of the proxy's own waits to be put between this sender's frames or messages.
     fn wants_boundary(&self, sender: Side) -> Option<Boundary> {
         let receiver = sender.other();
-        if self.closing.is_due(receiver) || self.outgoing.of(receiver).holds() {
+        let wish = self.incoming.of(sender).has_wish();
+        if wish || self.closing.is_due(receiver) || self.outgoing.of(receiver).holds() {
             Some(Boundary::Message)
         } else if self.timers.ping_is_due(receiver) {
             Some(Boundary::Frame)

@@ -16,6 +16,7 @@ use super::masks;
 use super::sides::{PerSide, SIDES};
 use crate::config;
 use crate::drain::Drain;
+use crate::plugin::Closer;
 
 /// Part of the time to drain in, in percent, over which sessions are spread, so that their clients do not all
 /// come back at once and the last have time to say goodbye.
@@ -154,7 +155,7 @@ impl Session {
             let unanswered = incoming.pinged.filter(|(_, sent)| incoming.seen < *sent);
             match unanswered {
                 Some((_, sent)) if reached(sent, ping.timeout, now) => {
-                    self.lose_sender_because(side, "no sign of life after a ping");
+                    self.lose_sender_because(side, Closer::Proxy, "no sign of life after a ping");
                 }
                 Some(_) => {}
                 None if !reached(incoming.seen, ping.interval, now) => {}

@@ -22,7 +22,7 @@
 //! | `header`, `cookie`, `query` | matches where the request has exactly this value |
 //! | `subprotocol` | matches where the client offers it (RFC 6455 §4.1) |
 //! | `percent` | matches this share of the client addresses, always the same ones |
-//! | `affinity` | `header:NAME`, `cookie:NAME` or `query:NAME`: requests with the same value go to the same server of the upstream (which needs `balance = "hash"`, `hash = "affinity"`) |
+//! | `affinity` | `header:NAME`, `cookie:NAME` or `query:NAME`: requests with the same value go to the same server of the upstream as long as it is there |
 //!
 //! A rule that names an upstream which the configuration does not have is answered with 502 and logged: going
 //! on to another upstream would be the wrong tenant's.

@@ -4,9 +4,8 @@ use proptest::prelude::*;
 use sluicegate_websocket::negotiation::{Deflate, Extensions};
 use sluicegate_websocket::{Limits, Reader, Scanner, Side, Wanted};
 
-use crate::support::{
-    Frame, Outcome, Received, Seen, Sender, cut, ends_between, message, places, read, scan,
-};
+use crate::peers::{Frame, Received, Sender, cut};
+use crate::support::{Outcome, Seen, ends_between, message, places, read, scan};
 
 const LIMITS: Limits = Limits { frame_bytes_max: 100_000, message_bytes_max: 150_000, fragments_max: 6 };
 

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use sluicegate_websocket::negotiation::{Deflate, Extensions};
 use sluicegate_websocket::{Boundary, Event, Piece, Reader, Scanner, Scratch, Side, Violation, Wanted};
 
-use crate::support::{LIMITS, Received, Sender, cut, message, places, received};
+use crate::peers::{LIMITS, Received, Sender, cut};
+use crate::support::{message, places, received};
 
 const TAKEOVER: Deflate = Deflate {
     server_no_context_takeover: false,

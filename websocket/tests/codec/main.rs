@@ -6,6 +6,7 @@
 mod cuts;
 mod handover;
 mod memory;
+mod peers;
 mod rfc6455;
 mod rfc7692;
 mod support;

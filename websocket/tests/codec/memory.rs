@@ -5,8 +5,8 @@ use sluicegate_websocket::{
     Compression, Control, Event, Limits, Outbound, Payload, Piece, Reader, Scanner, Scratch, Side, Violation,
 };
 
-use crate::support::sender::{BINARY, CONTINUATION, TEXT};
-use crate::support::{Frame, KEY, LIMITS, Received, Sender, allocations, peak_bytes};
+use crate::peers::{BINARY, CONTINUATION, Frame, KEY, LIMITS, Received, Sender, TEXT};
+use crate::support::{allocations, peak_bytes};
 
 const TAKEOVER: Compression = Compression { context_takeover: true, window_bits: 15 };
 const NO_TAKEOVER: Compression = Compression { context_takeover: false, window_bits: 15 };

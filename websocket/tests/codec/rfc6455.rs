@@ -6,8 +6,10 @@ use sluicegate_websocket::{
     Violation,
 };
 
-use crate::support::sender::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
-use crate::support::{Frame, KEY, LIMITS, Outcome, Received, Receiver, Seen, close_payload, read, scan};
+use crate::peers::{
+    BINARY, CLOSE, CONTINUATION, Frame, KEY, LIMITS, PING, PONG, Received, Receiver, TEXT, close_payload,
+};
+use crate::support::{Outcome, Seen, read, scan};
 
 const SIDES: [Side; 2] = [Side::Client, Side::Upstream];
 
@@ -29,8 +31,15 @@ fn both_refuse(sender: Side, limits: Limits, before: &[u8], stream: &[u8], expec
     assert_eq!(scanned.wire(), before, "nothing of the wrong frame is let through");
 
     let bytes = || all.chunks(1);
-    assert_eq!(scan(&mut Scanner::new(sender, limits, Extensions::None), bytes()), scanned);
-    assert_eq!(read(&mut Reader::new(sender, limits, None), bytes()), inspected);
+    let mut scanner = Scanner::new(sender, limits, Extensions::None);
+    assert_eq!(scan(&mut scanner, bytes()), scanned);
+    let mut reader = Reader::new(sender, limits, None);
+    assert_eq!(read(&mut reader, bytes()), inspected);
+
+    let swallowed = Outcome { events: vec![], violation: None };
+    assert_eq!(scan(&mut scanner, [&all[..]]), swallowed, "nothing is read after a violation");
+    assert_eq!(read(&mut reader, [&all[..]]), swallowed, "nothing is read after a violation");
+    assert!(scanner.is_closed() && reader.is_closed());
 }
 
 #[track_caller]

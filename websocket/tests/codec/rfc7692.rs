@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use sluicegate_websocket::{CloseCode, Compression, Limits, Reader, Side, Violation};
 
-use crate::support::sender::{BINARY, CONTINUATION, TEXT};
-use crate::support::{Frame, LIMITS, Outcome, Received, Sender, message, read};
+use crate::peers::{BINARY, CONTINUATION, Frame, LIMITS, Received, Sender, TEXT};
+use crate::support::{Outcome, message, read};
 
 const TAKEOVER: Compression = Compression { context_takeover: true, window_bits: 15 };
 const NO_TAKEOVER: Compression = Compression { context_takeover: false, window_bits: 15 };

@@ -7,7 +7,8 @@ use sluicegate_websocket::{Limits, Reader, Side, Violation};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
-use crate::support::{Frame, Received, cut, places, read};
+use crate::peers::{Frame, Received, cut};
+use crate::support::{places, read};
 
 const LIMITS: Limits = Limits { frame_bytes_max: 70_000, message_bytes_max: 100_000, fragments_max: 1000 };
 

@@ -2,43 +2,11 @@
 //! reads exactly what was decided, with an inflater of its own leg's window and nothing more.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use sluicegate_websocket::{Compression, Event, Message, Outbound, Payload, Reader, Scratch, Side, Wanted};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use sluicegate_websocket::{Compression, Event, Outbound, Reader, Scratch, Side};
 
-use crate::support::{KEY, LIMITS, Received, Receiver, Sender, cut, message, places};
-
-/// A message, how it is sent, and what becomes of it.
-#[derive(Clone, Debug)]
-struct Step {
-    message: Received,
-    compressed: bool,
-    fragments: usize,
-    /// Sent among its fragments.
-    ping: Option<Vec<u8>>,
-    verdict: Verdict,
-}
-
-impl Step {
-    fn is_untouched(&self) -> bool {
-        let verdict =
-            matches!(self.verdict, Verdict::Forward | Verdict::ForwardAndRelease | Verdict::Unwanted);
-        // A ping leaves a message that is read whole, but in order.
-        verdict && self.ping.is_none()
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Verdict {
-    Forward,
-    Replace(Received),
-    Drop,
-    /// Sent before it, which goes on unchanged.
-    Inject(Received),
-    /// Goes on unchanged, after which the compressor is freed.
-    ForwardAndRelease,
-    /// Not offered: passes unread if it can.
-    Unwanted,
-}
+use crate::peers::{KEY, LIMITS, Received, Relay, Sender, Step, Verdict, relay};
+use crate::support::{message, places};
 
 fn verdict() -> impl Strategy<Value = Verdict> {
     prop_oneof![
@@ -86,7 +54,10 @@ fn every_pairing_of_the_legs() {
         {
             let steps = (prop::collection::vec(step(), 0..16), places());
             runner()
-                .run(&steps, |(steps, places)| relay(sender, received, sent, &steps, &places))
+                .run(&steps, |(steps, places)| {
+                    relay(sender, received, sent, &steps, &places);
+                    Ok(())
+                })
                 .unwrap_or_else(|error| panic!("{sender:?}, {received:?} to {sent:?}: {error}"));
             pairings += 1;
         }
@@ -94,130 +65,11 @@ fn every_pairing_of_the_legs() {
     assert_eq!(pairings, 2 * 9 * 9);
 }
 
-/// Both legs of one direction and what stands between.
-struct Relay {
-    reader: Reader,
-    outbound: Outbound,
-    out: Vec<u8>,
-}
-
-impl Relay {
-    fn want(&mut self, next: Option<&Verdict>) {
-        let wanted = !matches!(next, Some(Verdict::Unwanted));
-        let compressed = self.outbound.rewrites();
-        self.reader.want(Wanted { text: wanted, binary: wanted, compressed });
-    }
-
-    fn decide(&mut self, message: &Message<'_>, verdict: &Verdict) {
-        let (out, keys) = (&mut self.out, &mut || KEY);
-        match verdict {
-            Verdict::Forward | Verdict::Unwanted => self.outbound.forward(message, out, keys),
-            Verdict::Replace(new) => self.outbound.replace(message, payload(new), out, keys),
-            Verdict::Drop => self.outbound.discard(message),
-            Verdict::Inject(new) => {
-                self.outbound.inject(payload(new), out, keys);
-                self.outbound.forward(message, out, keys);
-            }
-            Verdict::ForwardAndRelease => {
-                self.outbound.forward(message, out, keys);
-                self.outbound.release();
-            }
-        }
-    }
-}
-
-fn relay(
-    sender: Side,
-    received: Option<Compression>,
-    sent: Option<Compression>,
-    steps: &[Step],
-    places: &[usize],
-) -> Result<(), TestCaseError> {
-    let (stream, expected) = sent_and_expected(Sender::new(sender, received), steps);
-    let mut relay = Relay {
-        reader: Reader::new(sender, LIMITS, received),
-        outbound: Outbound::new(sender.other(), received, sent),
-        out: Vec::new(),
-    };
-    let mut scratch = Scratch::new();
-    let mut verdicts = steps.iter().map(|step| &step.verdict);
-    let mut next = verdicts.next();
-    relay.want(next);
-    for mut input in cut(&stream, places) {
-        loop {
-            let event = relay.reader.read(&mut input, &mut scratch);
-            match event.map_err(|violation| TestCaseError::fail(violation.to_string()))? {
-                None => break,
-                Some(Event::Control(control)) => {
-                    relay.outbound.pass_control(&control, &mut relay.out);
-                    continue;
-                }
-                Some(Event::Data(bytes)) => relay.out.extend_from_slice(bytes),
-                Some(Event::Message(message)) => {
-                    relay.decide(&message, next.expect("as many verdicts as messages"));
-                }
-            }
-            if relay.reader.between_messages() {
-                next = verdicts.next();
-                relay.want(next);
-            }
-        }
-    }
-    prop_assert!(next.is_none(), "every message was read");
-    if steps.iter().all(Step::is_untouched) && fits(received, sent) {
-        prop_assert!(relay.out == stream, "every byte is the sender's");
-    }
-    prop_assert_eq!(Receiver::new(sender.other(), sent).receive(&relay.out), expected);
-    Ok(())
-}
-
-fn sent_and_expected(mut sender: Sender, steps: &[Step]) -> (Vec<u8>, Vec<Received>) {
-    let (mut stream, mut expected) = (Vec::new(), Vec::new());
-    for Step { message, compressed, fragments, ping, verdict } in steps {
-        let mut frames = sender.frames(message, *compressed, *fragments);
-        if let Some(ping) = ping {
-            frames.insert(frames.len() / 2, sender.ping(ping));
-            expected.push(Received::Ping(ping.clone()));
-        }
-        stream.extend(frames.concat());
-        match verdict {
-            Verdict::Replace(new) => expected.push(new.clone()),
-            Verdict::Inject(new) => expected.extend([new.clone(), message.clone()]),
-            Verdict::Drop => {}
-            _ => expected.push(message.clone()),
-        }
-    }
-    (stream, expected)
-}
-
-/// Whether the receiver can read all that the sender may send.
-fn fits(received: Option<Compression>, sent: Option<Compression>) -> bool {
-    match (received, sent) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(received), Some(sent)) => {
-            received.window_bits <= sent.window_bits && (sent.context_takeover || !received.context_takeover)
-        }
-    }
-}
-
-fn payload(message: &Received) -> Payload<'_> {
-    match message {
-        Received::Text(text) => Payload::Text(text),
-        Received::Binary(bytes) => Payload::Binary(bytes),
-        other => panic!("{other:?} is no data message"),
-    }
-}
-
 #[test]
 fn an_untouched_direction_stays_verbatim_until_a_compressed_message_is_touched() {
     let compression = Some(Compression { context_takeover: true, window_bits: 15 });
     let mut sender = Sender::new(Side::Upstream, compression);
-    let mut relay = Relay {
-        reader: Reader::new(Side::Upstream, LIMITS, compression),
-        outbound: Outbound::new(Side::Client, compression, compression),
-        out: Vec::new(),
-    };
+    let mut relay = Relay::new(Side::Upstream, compression, compression);
     let mut scratch = Scratch::new();
     let mut send = |compressed: bool, verdict: Verdict| {
         let message = Received::Text("the same words again and again".into());

@@ -35,7 +35,9 @@ enum Way {
     Recursion,
     /// No failure as such: writes more log than anybody wants.
     Flood,
-    /// Succeeds with an answer that is none.
+    /// No failure either: refuses the request or the session.
+    Refuse,
+    /// The same with a status that is none.
     BadStatus,
 }
 
@@ -52,10 +54,10 @@ impl Plugin for Failing {
 
 impl RequestHook for Failing {
     fn on_request(&self, request: &Request) -> RequestVerdict {
-        if request.header("x-fail").is_some() && self.fail_in(Hook::OnRequest) {
-            return RequestVerdict::respond(99, "no status");
+        match self.asked_to_fail_in(Hook::OnRequest, request) {
+            Some(status) => RequestVerdict::respond(status, "refused\n"),
+            None => RequestVerdict::Pass,
         }
-        RequestVerdict::Pass
     }
 }
 
@@ -63,9 +65,7 @@ impl ResponseHook for Failing {
     fn on_response(&self, request: &Request, response: &ResponseHead) {
         let edited = response.set_header("x-seen", "failing");
         log::debug!("{edited:?}");
-        if request.header("x-fail").is_some() {
-            self.fail_in(Hook::OnResponse);
-        }
+        self.asked_to_fail_in(Hook::OnResponse, request);
     }
 }
 
@@ -73,10 +73,10 @@ impl SessionHook for Failing {
     type Session = Open;
 
     fn open(&self, request: &Request, _: &Connection) -> Result<Open, Response> {
-        if request.header("x-fail").is_some() && self.fail_in(Hook::Open) {
-            return Err(Response::text(99, "no status"));
+        match self.asked_to_fail_in(Hook::Open, request) {
+            Some(status) => Err(Response::text(status, "refused\n")),
+            None => Ok(Open),
         }
-        Ok(Open)
     }
 }
 
@@ -85,7 +85,7 @@ impl Session for Open {
 
     fn on_message(&mut self, plugin: &Failing, connection: &Connection, _: Side, message: Message) -> MessageVerdict {
         match message.as_text() {
-            Some("fail") => drop(plugin.fail_in(Hook::OnMessage)),
+            Some("fail") => _ = plugin.fail_in(Hook::OnMessage),
             Some("timer") => connection.set_timer(Duration::from_millis(10)),
             _ => {}
         }
@@ -104,10 +104,14 @@ impl Session for Open {
 export!(Failing: RequestHook, ResponseHook, SessionHook);
 
 impl Failing {
-    /// Whether the failure is an answer to give.
-    fn fail_in(&self, hook: Hook) -> bool {
+    fn asked_to_fail_in(&self, hook: Hook, request: &Request) -> Option<u16> {
+        request.header("x-fail").and_then(|_| self.fail_in(hook))
+    }
+
+    /// The status to refuse with, if that is the way to fail.
+    fn fail_in(&self, hook: Hook) -> Option<u16> {
         if self.r#in != hook {
-            return false;
+            return None;
         }
         match self.by {
             Way::Panic => fail("as the settings say"),
@@ -120,11 +124,12 @@ impl Failing {
                     hoard.push(black_box(vec![1_u8; 1 << 20]));
                 }
             }
-            Way::Recursion => drop(deeper(black_box(0))),
+            Way::Recursion => drop(black_box(deeper(0))),
             Way::Flood => (0..2000).for_each(|line| log::warn!("line {line}")),
-            Way::BadStatus => return true,
+            Way::Refuse => return Some(403),
+            Way::BadStatus => return Some(99),
         }
-        false
+        None
     }
 }
 

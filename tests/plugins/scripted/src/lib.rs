@@ -63,8 +63,7 @@ fn obey(connection: &Connection, command: &str, rest: &str) {
         "client" => send(connection, Side::Client, rest),
         "upstream" => send(connection, Side::Upstream, rest),
         "attribute" => {
-            let value = connection.attribute(rest);
-            send(connection, Side::Client, value.as_deref().unwrap_or("none"));
+            send(connection, Side::Client, connection.attribute(rest).unwrap_or("none"));
         }
         "connection" => send(connection, Side::Client, &describe(connection)),
         "timer" => connection.set_timer(Duration::from_millis(rest.parse().unwrap_or_default())),

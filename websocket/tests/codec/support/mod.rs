@@ -1,21 +1,15 @@
-//! Peers for the codec: a sender that writes frames and a receiver that reads them, both as plain as can be.
+//! What tests share: streams come to outcomes, messages come from nowhere, allocations are counted.
 
 mod allocations;
-mod inflate;
-mod receiver;
-pub mod sender;
 
 pub use allocations::{allocations, peak_bytes};
-pub use inflate::WindowInflater;
-pub use receiver::{Received, Receiver};
-pub use sender::{Frame, Sender, close_payload};
 
 use proptest::prelude::*;
-use sluicegate_websocket::{Event, Limits, Payload, Piece, Reader, Scanner, Scratch, Violation};
+use sluicegate_websocket::{
+    Control, ControlKind, Event, Payload, Piece, Reader, Scanner, Scratch, Violation,
+};
 
-pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-pub const LIMITS: Limits = Limits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20, fragments_max: 64 };
+use crate::peers::Received;
 
 /// What a whole stream came to: the events, and the violation it ended with, if it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +65,7 @@ pub fn received(payload: Payload<'_>) -> Received {
     }
 }
 
-pub fn received_control(control: &sluicegate_websocket::Control) -> Received {
-    use sluicegate_websocket::ControlKind;
+fn received_control(control: &Control) -> Received {
     match control.kind() {
         ControlKind::Ping => Received::Ping(control.payload().to_owned()),
         ControlKind::Pong => Received::Pong(control.payload().to_owned()),
@@ -152,20 +145,6 @@ pub fn ends_between(stream: &[u8]) -> (bool, bool) {
     }
     assert!(rest.is_empty(), "no part of a header is let through");
     (true, !inside)
-}
-
-/// Cuts a stream at these places, in thousandths of its length.
-pub fn cut<'a>(stream: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
-    let mut places: Vec<usize> = places.iter().map(|place| place * stream.len() / 1000).collect();
-    places.sort_unstable();
-    let mut parts = Vec::new();
-    let mut from = 0;
-    for place in places {
-        parts.push(&stream[from..place]);
-        from = place;
-    }
-    parts.push(&stream[from..]);
-    parts
 }
 
 /// Places for [`cut`].
