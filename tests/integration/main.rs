@@ -2,11 +2,22 @@
 //! section.
 
 mod backpressure;
+mod check;
 mod close;
+mod command_line;
+mod drain;
+mod engine_compression;
+mod engine_modes;
+mod engine_sessions;
+mod head_limits;
 mod headers;
 mod http;
-mod head_limits;
 mod message_limits;
+mod plugin_budgets;
+mod plugin_failures;
+mod plugin_requests;
+mod plugin_sessions;
+mod reference_plugins;
 mod relay;
 mod routing;
 mod smuggling;

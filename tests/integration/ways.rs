@@ -13,8 +13,14 @@ pub struct BothWays {
 
 impl BothWays {
     pub async fn start(keys: &str) -> Self {
+        Self::start_with("", keys).await
+    }
+
+    /// With keys of `[server]`, too.
+    pub async fn start_with(server: &str, keys: &str) -> Self {
         let upstream = RawUpstream::start().await;
         let config = [
+            format!("[server]\n{server}\n"),
             config::listener(""),
             config::plugin("forward", &guest("forward"), ""),
             config::upstream("app", &[upstream.address()], ""),

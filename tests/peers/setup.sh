@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs the WebSocket peers of the integration tests, Node's ws and Python's websockets, at their pinned
-# versions below target/peers; does nothing where they are there already. What the machine lacks for that
-# (node, npm, python3 with venv, curl) is installed with apt-get, which takes root.
+# Installs the peers of the integration tests that come from npm (package.json) and from PyPI (requirements.txt), at
+# their pinned versions below target/peers; does nothing where they are there already. What the machine lacks (node,
+# npm, python3 with venv, curl, the browser and the MQTT broker of two tests) is installed with apt-get, which
+# takes root.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,7 +11,7 @@ peers=$here/../../target/peers
 main() {
     install_missing_packages
     mkdir -p "$peers"
-    install ws "$here/package.json" "$here/package-lock.json" "$here/.npmrc"
+    install node_modules "$here/package.json" "$here/package-lock.json" "$here/.npmrc"
     install websockets "$here/requirements.txt"
 }
 
@@ -24,7 +25,7 @@ install() {
     echo "$wanted" >"$peers/$name.installed"
 }
 
-install_ws() {
+install_node_modules() {
     cp "$@" "$peers/"
     (cd "$peers" && npm ci --silent)
 }
@@ -40,6 +41,9 @@ install_missing_packages() {
     command -v curl >/dev/null || missing="$missing curl"
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
+    command -v chromium >/dev/null || missing="$missing chromium"
+    # Its folder is on the path of root only.
+    command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing="$missing mosquitto"
     # Debian's python3 comes without the two modules that make an environment.
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
     [ -n "$missing" ] || return 0

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::files::binary;
+use crate::files::{binary, workspace};
 use crate::soon;
 
 /// What a command left behind.
@@ -18,13 +18,25 @@ pub struct Finished {
 
 /// Run `sluicegate` with these arguments in this folder, to its end.
 pub async fn sluicegate(folder: &Path, arguments: &[&str]) -> Finished {
-    let mut command = Command::new(binary());
-    command.args(arguments).current_dir(folder).env_remove("SLUICEGATE_LOG").env("NO_COLOR", "1");
-    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let running = command(folder, arguments).output();
     let output = soon(format_args!("the end of {arguments:?}"), running).await.unwrap();
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// The binary with these arguments, in surroundings that are the same on every machine.
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("SLUICEGATE_LOG")
+        // Compiled plugins, kept from one test to the next.
+        .env("CACHE_DIRECTORY", workspace().join("target/plugin-cache"))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
 }

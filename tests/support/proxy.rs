@@ -9,7 +9,8 @@ use std::thread;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::files::{binary, guest, plugin, scratch};
+use crate::command::command;
+use crate::files::{guest, plugin, scratch};
 use crate::log::Log;
 use crate::{config, soon};
 
@@ -66,16 +67,7 @@ impl Proxy {
     }
 
     async fn run(folder: TempDir, arguments: &[&str]) -> Self {
-        let mut child = Command::new(binary())
-            .args(arguments)
-            .current_dir(folder.path())
-            .env_remove("SLUICEGATE_LOG")
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut child = command(folder.path(), arguments).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let address = tokio::select! {
             line = log.line(&["listening", "address="]) => listening_address(&line),

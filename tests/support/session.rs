@@ -58,7 +58,11 @@ impl WebSocket {
 
     /// With further lines in the handshake.
     pub async fn connect_with(address: SocketAddr, path: &str, more: &str) -> Self {
-        let mut wire = Wire::send_to(address, handshake(path, more)).await;
+        Self::upgraded(Wire::send_to(address, handshake(path, more)).await).await
+    }
+
+    /// After the handshake was sent.
+    pub async fn upgraded(mut wire: Wire) -> Self {
         let head = wire.head().await;
         assert_eq!(head.status(), 101, "{head}");
         Self { wire, head, is_client: true }

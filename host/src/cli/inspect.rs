@@ -12,7 +12,7 @@ pub(super) fn run(file: &Path) -> Result<(), Failed> {
     println!("file    {}", file.display());
     println!("size    {} bytes", description.bytes);
     println!("digest  sha256:{}", hex(&description.digest));
-    print_list("hooks", &description.exports);
+    print_list("exports", &description.exports);
     print_list("imports", &description.imports);
     Ok(())
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::server::WORKERS_MAX;
 use super::types::{
-    HostHeader, Isolation, Limits, Listener, OnFailure, Plugin, PluginCache, Route, Server, Target, Timeouts,
-    UpstreamServer,
+    HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Plugin, PluginCache, Route, Server,
+    Target, Timeouts, UpstreamServer,
 };
 use super::units::{KIB, MIB};
 
@@ -83,6 +83,7 @@ impl Default for Timeouts {
             read: Duration::from_secs(60),
             send: Duration::from_secs(60),
             idle: Duration::from_secs(3_600),
+            idle_counts: IdleCounts::Bytes,
             lifetime: None,
         }
     }

@@ -12,7 +12,9 @@ use super::field::{DURATION_MAX, Field};
 use super::names::Names;
 use super::reader::Section;
 use super::text::quoted;
-use super::types::{HostHeader, Limits, Ping, PluginIndex, Route, Target, Timeouts, UpstreamIndex};
+use super::types::{
+    HostHeader, IdleCounts, Limits, Ping, PluginIndex, Route, Target, Timeouts, UpstreamIndex,
+};
 use super::units::{GIB, KIB, MIB};
 use super::{host, paths};
 
@@ -166,6 +168,9 @@ fn read_timeouts(section: &mut Section<'_>) -> Timeouts {
     }
     section.set(&mut timeouts.send, "send", Field::any_duration);
     section.set(&mut timeouts.idle, "idle", Field::any_duration);
+    section.set(&mut timeouts.idle_counts, "idle-counts", |field| {
+        field.word(&[("bytes", IdleCounts::Bytes), ("messages", IdleCounts::Messages)])
+    });
     timeouts.lifetime = section.optional("lifetime", Field::any_duration);
     timeouts
 }

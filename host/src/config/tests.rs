@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 48, "{keys:?}");
+    assert_eq!(keys.len(), 49, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 45);
+    assert_eq!(lines_seen, 46);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -163,7 +163,7 @@ fn every_key_is_read() {
         upstream = "b"
         plugins = ["second", "first"]
         host-header = "b.internal"
-        timeouts = { connect = "1ms", read = "2ms", send = "3ms", idle = "4ms", lifetime = "365d" }
+        timeouts = { connect = "1ms", read = "2ms", send = "3ms", idle = "4ms", idle-counts = "messages", lifetime = "365d" }
         ping = { interval = "1s", timeout = "5ms" }
         [route.limits]
         message-bytes-max = "1GiB"
@@ -223,6 +223,7 @@ fn every_key_of_a_route() -> Route {
             read: milliseconds(2),
             send: milliseconds(3),
             idle: milliseconds(4),
+            idle_counts: IdleCounts::Messages,
             lifetime: Some(Duration::from_secs(365 * 86_400)),
         },
         limits: Limits {

@@ -184,8 +184,18 @@ pub struct Timeouts {
     /// `idle`: a session in which neither side sends anything. Default: `read` where that key is given, as
     /// with nginx; else 1 h.
     pub idle: Duration,
+    /// `idle-counts`: what keeps a session from being idle: any bytes, pings and pongs among them, or only messages.
+    /// Default `bytes`.
+    pub idle_counts: IdleCounts,
     /// `lifetime`: a session's longest life. Default: none.
     pub lifetime: Option<Duration>,
+}
+
+/// `idle-counts`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdleCounts {
+    Bytes,
+    Messages,
 }
 
 /// `limits` of a route: what one WebSocket peer may send.

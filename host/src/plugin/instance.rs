@@ -61,16 +61,20 @@ impl Instance {
     /// A new instance of `plugin`, configured.
     pub async fn new(plugin: &Arc<Plugin>) -> Result<Self, Failure> {
         let failed = |error| failure(&plugin.identity, "instantiate", error);
+        let binding = |hook| move |error| failure(&plugin.identity, hook, error);
         let mut store = new_store(plugin, Phase::Serve);
         store.data_mut().begin_call(plugin.identity.call_time_max);
         let instance = plugin.pre.instantiate_async(&mut store).await.map_err(failed)?;
         let hooks = &plugin.hooks;
         let mut this = Self {
             lifecycle: load(&hooks.lifecycle, |indices| indices.load(&mut store, &instance))
-                .map_err(failed)?,
-            request: load(&hooks.request, |indices| indices.load(&mut store, &instance)).map_err(failed)?,
-            response: load(&hooks.response, |indices| indices.load(&mut store, &instance)).map_err(failed)?,
-            session: load(&hooks.session, |indices| indices.load(&mut store, &instance)).map_err(failed)?,
+                .map_err(binding("lifecycle"))?,
+            request: load(&hooks.request, |indices| indices.load(&mut store, &instance))
+                .map_err(binding("request-hook"))?,
+            response: load(&hooks.response, |indices| indices.load(&mut store, &instance))
+                .map_err(binding("response-hook"))?,
+            session: load(&hooks.session, |indices| indices.load(&mut store, &instance))
+                .map_err(binding("session-hook"))?,
             identity: Arc::clone(&plugin.identity),
             store,
         };

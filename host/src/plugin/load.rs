@@ -14,7 +14,7 @@ use super::cache::{Cache, Key};
 use super::chain::Shared;
 use super::host;
 use super::image::{self, Instrumented};
-use super::instance::{Failure, Instance, failure_reason, prepare};
+use super::instance::{Failure, FailureReason, Instance, failure_reason, prepare};
 use super::state::{Identity, Phase, State};
 use crate::config;
 use crate::limits::Limits;
@@ -105,6 +105,8 @@ pub enum LoadErrorKind {
     Settings(String),
     #[error("fails in configure: {0}")]
     Configure(String),
+    #[error("ran longer than its configure-time-max")]
+    ConfigureTime,
     #[error("fails to start: {0}")]
     Start(String),
 }
@@ -138,7 +140,10 @@ impl Loader {
         let plugin = self.load_parts(config).await.map_err(fail)?;
         // What only shows at run time shows now, not at the first request.
         let first = Instance::new(&plugin).await;
-        let first = first.map_err(|failure| fail(LoadErrorKind::Start(failure.reason.to_string())))?;
+        let first = first.map_err(|failure| match failure.hook {
+            "instantiate" | "configure" => fail(LoadErrorKind::Start(failure.reason.to_string())),
+            hook => fail(LoadErrorKind::Hook { hook, text: failure.reason.to_string() }),
+        })?;
         plugin.put_back(0, first);
         Ok(plugin)
     }
@@ -252,11 +257,16 @@ impl Loader {
         let mut store = Store::new(&self.engine, state);
         prepare(&mut store);
         store.data_mut().begin_call(identity.configure_time_max);
-        let failed = |error: wasmtime::Error| LoadErrorKind::Configure(failure_reason(&error).to_string());
+        let failed = |error: wasmtime::Error| match failure_reason(&error) {
+            FailureReason::OutOfTime => LoadErrorKind::ConfigureTime,
+            reason => LoadErrorKind::Configure(reason.to_string()),
+        };
         let instance = pre.instantiate_async(&mut store).await.map_err(failed)?;
         let indices = lifecycle::GuestIndices::new(&pre)
             .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
-        let guest = indices.load(&mut store, &instance).map_err(failed)?;
+        let guest = indices
+            .load(&mut store, &instance)
+            .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
         store.data_mut().begin_call(identity.configure_time_max);
         store.set_epoch_deadline(1);
         let configured = guest.call_configure(&mut store, settings).await.map_err(failed)?;

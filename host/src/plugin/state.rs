@@ -75,7 +75,7 @@ pub(super) struct Budget {
 
 /// The guest used up its `call-time-max`.
 #[derive(Debug, thiserror::Error)]
-#[error("ran longer than its call-time-max")]
+#[error("ran longer than its budget")]
 pub struct OutOfTime;
 
 // === impl Lent ===

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::task::Context;
 use std::time::Duration;
 
 use sluicegate_websocket::{CloseCode, Control, Outbound, Side, Violation};
@@ -19,6 +20,8 @@ use crate::plugin::{CloseInfo, Closer};
 
 /// How long a peer may take to answer a close frame, and to take what is left for it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a peer may go on answering what the other sent before it broke a rule.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Tells the client that the upstream is gone, as 502 does over HTTP (IANA WebSocket Close Code Number Registry).
 const BAD_GATEWAY: u16 = 1014;
 
@@ -51,6 +54,10 @@ pub struct Closing {
     cause: Option<Cause>,
     /// By receiver: a close frame that waits for the end of the message that is passing.
     due: PerSide<Option<(CloseCode, String)>>,
+    /// By receiver: the close frame of one that broke a rule. The other side has until `last_words` to answer what came
+    /// before that.
+    last: PerSide<Option<(CloseCode, String)>>,
+    last_words: Option<Instant>,
     deadline: Option<Instant>,
     gave_up: bool,
 }
@@ -103,7 +110,7 @@ impl Closing {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline.filter(|_| !self.gave_up)
+        self.last_words.or(self.deadline).filter(|_| !self.gave_up)
     }
 
     pub fn give_up_if_due(&mut self, now: Instant) {
@@ -151,7 +158,29 @@ impl Session {
         self.begin_closing(Cause { reason: reason.clone(), ..cause });
         self.close_now(sender.other(), loss_code(sender), "");
         self.incoming.of_mut(sender).break_off();
-        self.close_at_boundary(sender, code, &reason);
+        if self.outgoing.of(sender.other()).torn || self.incoming.of(sender.other()).is_closed() {
+            return self.close_at_boundary(sender, code, &reason);
+        }
+        *self.closing.last.of_mut(sender) = Some((code, reason));
+        let last_words = self.timers.now() + LAST_WORDS_TIMEOUT;
+        self.closing.last_words = Some(last_words);
+        self.timers.sooner(Some(last_words));
+    }
+
+    /// The other side of one that broke a rule has said its last, or had the time to.
+    pub(super) fn close_after_last_words(&mut self, receiver: Side) -> bool {
+        let Some((code, reason)) = self.closing.last.of_mut(receiver).take() else { return false };
+        self.closing.last_words = None;
+        self.close_at_boundary(receiver, code, &reason);
+        true
+    }
+
+    pub(super) fn end_last_words_if_due(&mut self, now: Instant) {
+        if self.closing.last_words.is_some_and(|at| at <= now) {
+            for receiver in SIDES {
+                self.close_after_last_words(receiver);
+            }
+        }
     }
 
     /// Nothing more will come from `sender`.
@@ -178,6 +207,9 @@ impl Session {
             Some(code) => code,
             None => loss_code(sender),
         };
+        if self.close_after_last_words(sender.other()) {
+            return;
+        }
         let code_sent = Some(code.get());
         self.begin_closing(Cause { closer, code: code_sent, reason: String::new(), note: note.into() });
         self.close_now(sender.other(), code, "");
@@ -243,6 +275,16 @@ impl Session {
         // Of an inspected message nothing has gone out while it is put together.
         let held_back = matches!(incoming.mode, Mode::Inspect(_)) && !outgoing.passing;
         !outgoing.torn && (held_back || between(incoming))
+    }
+
+    /// "After both sending and receiving a Close message, an endpoint considers the WebSocket connection closed and MUST
+    /// close the underlying TCP connection" (RFC 6455 §5.5.1): each leg for itself, whatever the other has still to say.
+    pub(super) fn shut_if_closed(&mut self, cx: &mut Context<'_>, side: Side) {
+        let outgoing = self.outgoing.of_mut(side);
+        let sent = outgoing.outbound.is_closed() && outgoing.waiting_bytes() == 0;
+        if sent && !outgoing.shut && self.incoming.of(side).is_closed() {
+            outgoing.shut = Pin::new(self.legs.of_mut(side)).poll_shutdown(cx).is_ready();
+        }
     }
 
     /// Whether both sides have said their last, and heard it.

@@ -13,8 +13,12 @@ pub struct Incoming {
     pub ended: bool,
     /// When it last sent anything.
     pub seen: Instant,
+    /// When it last began a message.
+    pub message_seen: Instant,
     /// Messages counted against `messages-rate`.
-    pub meter: Option<Meter>,
+    meter: Option<Meter>,
+    /// Messages begun so far.
+    counted: u64,
     /// Bytes read in all, for the log.
     pub bytes: u64,
     /// What the plugins want, where the stream's position did not allow it yet.
@@ -47,15 +51,24 @@ pub struct Meter {
     rate: Rate,
     tokens: f64,
     at: Instant,
-    counted: u64,
 }
 
 // === impl Incoming ===
 
 impl Incoming {
     pub fn new(mode: Mode, rate: Option<Rate>, now: Instant) -> Self {
-        let meter = rate.map(|rate| Meter { rate, tokens: f64::from(rate.count), at: now, counted: 0 });
-        Self { mode, ended: false, seen: now, meter, bytes: 0, wish: None, pinged: None }
+        let meter = rate.map(|rate| Meter { rate, tokens: f64::from(rate.count), at: now });
+        Self {
+            mode,
+            ended: false,
+            seen: now,
+            message_seen: now,
+            meter,
+            counted: 0,
+            bytes: 0,
+            wish: None,
+            pinged: None,
+        }
     }
 
     /// Whether a close frame has come.
@@ -149,10 +162,15 @@ impl Incoming {
         }
     }
 
-    /// Charge the messages begun since the last time; false when there were more than `messages-rate` allows.
-    pub fn within_rate(&mut self, now: Instant) -> bool {
-        let begun = self.messages();
-        self.meter.as_mut().is_none_or(|meter| meter.take(begun, now))
+    /// Count the messages begun since the last time; false when there were more than `messages-rate` allows.
+    pub fn within_rate(&mut self) -> bool {
+        let begun = self.messages() - self.counted;
+        if begun == 0 {
+            return true;
+        }
+        self.counted += begun;
+        self.message_seen = self.seen;
+        self.meter.as_mut().is_none_or(|meter| meter.take(begun, self.seen))
     }
 }
 
@@ -160,13 +178,10 @@ impl Incoming {
 
 impl Meter {
     fn take(&mut self, begun: u64, now: Instant) -> bool {
-        if begun == self.counted {
-            return true;
-        }
         let full = f64::from(self.rate.count);
         let gained = full * now.duration_since(self.at).as_secs_f64() / self.rate.period.as_secs_f64();
-        self.tokens = (self.tokens + gained).min(full) - (begun - self.counted) as f64;
-        (self.at, self.counted) = (now, begun);
+        self.tokens = (self.tokens + gained).min(full) - begun as f64;
+        self.at = now;
         self.tokens >= 0.0
     }
 }
@@ -190,9 +205,9 @@ mod tests {
     fn a_meter_gives_its_rate_as_a_burst_and_then_the_rate() {
         let begin = Instant::now();
         let rate = Rate { count: 10, period: Duration::from_secs(1) };
-        let mut meter = Meter { rate, tokens: 10.0, at: begin, counted: 0 };
+        let mut meter = Meter { rate, tokens: 10.0, at: begin };
         assert!(meter.take(10, begin));
-        assert!(meter.take(11, begin + Duration::from_millis(101)));
-        assert!(!meter.take(12, begin + Duration::from_millis(102)));
+        assert!(meter.take(1, begin + Duration::from_millis(101)));
+        assert!(!meter.take(1, begin + Duration::from_millis(102)));
     }
 }

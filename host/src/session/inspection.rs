@@ -59,7 +59,7 @@ impl Session {
             self.after_event(sender, &mut buffers.out).await;
         }
         self.write_out(&mut buffers.out).await;
-        if !self.incoming.of_mut(sender).within_rate(self.timers.now()) {
+        if !self.incoming.of_mut(sender).within_rate() {
             self.break_off(sender, Cause::too_many_messages(sender));
         }
     }

@@ -255,17 +255,17 @@ impl Session {
     fn flush(&mut self, cx: &mut Context<'_>) {
         for receiver in SIDES {
             let outgoing = self.outgoing.of_mut(receiver);
-            if outgoing.waiting_bytes() == 0 {
-                continue;
+            if outgoing.waiting_bytes() > 0 {
+                let flushed = outgoing.flush(cx, self.legs.of_mut(receiver));
+                let stalled = outgoing.stalled_since;
+                if let Err(error) = flushed {
+                    self.lose_receiver(receiver, error);
+                }
+                if let Some(since) = stalled {
+                    self.timers.stalled(since);
+                }
             }
-            let flushed = outgoing.flush(cx, self.legs.of_mut(receiver));
-            let stalled = outgoing.stalled_since;
-            if let Err(error) = flushed {
-                self.lose_receiver(receiver, error);
-            }
-            if let Some(since) = stalled {
-                self.timers.stalled(since);
-            }
+            self.shut_if_closed(cx, receiver);
         }
     }
 

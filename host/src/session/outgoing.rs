@@ -24,6 +24,8 @@ pub struct Outgoing {
     pub stalled_since: Option<Instant>,
     /// The receiver is gone: nothing is written any more.
     lost: bool,
+    /// The connection's sending half is closed.
+    pub shut: bool,
     /// The stream ended amid a frame: nothing can be put after it.
     pub torn: bool,
     /// A message that nobody inspects is passing and has not ended yet.
@@ -42,6 +44,7 @@ impl Outgoing {
             written: 0,
             stalled_since: None,
             lost: false,
+            shut: false,
             torn: false,
             passing: false,
             held: Vec::new(),

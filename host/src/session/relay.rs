@@ -41,7 +41,7 @@ impl Session {
                 self.at_boundary(sender);
             }
         }
-        if !self.incoming.of_mut(sender).within_rate(self.timers.now()) {
+        if !self.incoming.of_mut(sender).within_rate() {
             self.break_off(sender, Cause::too_many_messages(sender));
         }
         rest
@@ -62,6 +62,9 @@ impl Session {
         }
         if control.kind() == ControlKind::Close {
             self.close_received(sender, control);
+            if self.close_after_last_words(sender.other()) {
+                return;
+            }
         }
         self.outgoing.of_mut(sender.other()).append(|outbound, out| outbound.pass_control(control, out));
     }

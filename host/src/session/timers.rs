@@ -95,6 +95,7 @@ impl Session {
     /// The sleep has rung: see to what is due, and set it anew.
     pub(super) async fn on_deadline(&mut self) {
         let now = self.timers.now();
+        self.end_last_words_if_due(now);
         self.closing.give_up_if_due(now);
         for receiver in SIDES {
             let stalled = self.outgoing.of(receiver).stalled_since;
@@ -133,7 +134,7 @@ impl Session {
     }
 
     fn end_if_due(&mut self, now: Instant) {
-        let seen = self.incoming.client.seen.max(self.incoming.upstream.seen);
+        let seen = self.active();
         let timeouts = self.timers.timeouts;
         let lifetime = timeouts.lifetime.is_some_and(|lifetime| reached(self.timers.opened, lifetime, now));
         let cause = if reached(seen, timeouts.idle, now) {
@@ -178,7 +179,7 @@ impl Session {
         let stalled = SIDES.map(|side| self.outgoing.of(side).stalled_since);
         let stalled =
             stalled.into_iter().flatten().filter_map(|since| after(since, timers.timeouts.send)).min();
-        let seen = self.incoming.client.seen.max(self.incoming.upstream.seen);
+        let seen = self.active();
         let open = [
             after(seen, timers.timeouts.idle),
             timers.timeouts.lifetime.and_then(|lifetime| after(timers.opened, lifetime)),
@@ -192,6 +193,15 @@ impl Session {
         // Nothing due: look again tomorrow. Something overdue waits for a boundary: look again soon.
         let soon = now + Duration::from_millis(10);
         next.unwrap_or_else(|| now + Duration::from_secs(24 * 3600)).max(soon)
+    }
+
+    /// When the session was last not idle.
+    fn active(&self) -> Instant {
+        let PerSide { client, upstream } = &self.incoming;
+        match self.timers.timeouts.idle_counts {
+            config::IdleCounts::Bytes => client.seen.max(upstream.seen),
+            config::IdleCounts::Messages => client.message_seen.max(upstream.message_seen),
+        }
     }
 
     fn next_ping(&self, side: Side) -> Option<Instant> {
