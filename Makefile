@@ -32,10 +32,18 @@ plugins: release setup-wasm ## every reference plugin, at target/plugins/NAME.wa
 	@echo "== building the reference plugins"
 	$(RELEASE) plugin build plugins/*
 
+bench-plugins: setup-wasm release ## what a plugin costs per request, message and session
+	$(RELEASE) plugin build plugins/* tests/plugins/*
+	cargo bench --package sluicegate --bench plugins
+
+conformance: setup-wasm release ## Autobahn's fuzzing client through the proxy, compared with the same server reached directly
+	$(RELEASE) plugin build tests/plugins/*
+	tests/conformance/run.sh
+
 setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
 	@scripts/setup-wasm.sh
 
 setup-peers: ## what the tests talk to: Node ws, Python websockets
 	@tests/peers/setup.sh
 
-.PHONY: help run test lint release plugins setup-wasm setup-peers
+.PHONY: help run test lint release plugins bench-plugins conformance setup-wasm setup-peers

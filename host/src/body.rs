@@ -45,7 +45,16 @@ pub struct Timed {
 pub struct Progress {
     frames: Cell<u64>,
     ended: Cell<bool>,
-    failed: Cell<bool>,
+    failed: Cell<Option<Failed>>,
+}
+
+/// How a body came to a bad end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
+    /// Its sender sent nothing for too long.
+    Stalled,
+    /// Its sender broke off.
+    Broken,
 }
 
 // === impl Progress ===
@@ -61,8 +70,7 @@ impl Progress {
         self.ended.get()
     }
 
-    /// Its sender broke off, or sent nothing for too long.
-    pub fn has_failed(&self) -> bool {
+    pub fn failed(&self) -> Option<Failed> {
         self.failed.get()
     }
 }
@@ -104,7 +112,8 @@ impl Body for Timed {
         this.sleep = None;
         match &frame {
             Some(Ok(_)) => this.progress.frames.set(this.progress.frames.get() + 1),
-            Some(Err(_)) => this.progress.failed.set(true),
+            Some(Err(BodyError::Stalled(_))) => this.progress.failed.set(Some(Failed::Stalled)),
+            Some(Err(_)) => this.progress.failed.set(Some(Failed::Broken)),
             None => {}
         }
         this.progress.ended.set(frame.is_none() || this.body.is_end_stream());

@@ -56,9 +56,7 @@ pub async fn serve(
     let (stream, early) = guard.into_parts();
     let mut stream = stream.into_inner();
     match (connection.upgraded.take(), connection.verdict.head()) {
-        (Some(upgraded), _) => {
-            drop(tokio::task::spawn_local(serve_session(upgraded, stream, early, client, worker, held)));
-        }
+        (Some(upgraded), _) => start_session(upgraded, stream, early, client, worker, held),
         (None, Some(rejection)) => {
             let error = Error::Malformed(rejection);
             tracing::warn!(%client, status = error.status().as_u16(), fault = %error.fault(), %error, "request refused");
@@ -101,15 +99,18 @@ async fn serve_exchanges(
     .await
 }
 
-async fn serve_session(
+/// A task of its own, and no larger than it must be: there may be many, and they live long.
+fn start_session(
     upgraded: Upgraded,
     client_stream: TcpStream,
     client_early: Bytes,
     client: SocketAddr,
     worker: Rc<Worker>,
-    _held: Held,
+    held: Held,
 ) {
     let about = upgraded.about;
+    tracing::debug!(session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
+    let inspected = upgraded.chain.is_some();
     let (session, early) = Session::new(Opened {
         client: Leg::Tcp(client_stream),
         upstream: upgraded.upstream,
@@ -119,9 +120,16 @@ async fn serve_session(
         chain: upgraded.chain,
         settings: upgraded.settings,
     });
-    tracing::debug!(session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
-    let ended = session.run(early, worker.draining.watch()).await;
-    log_end(&about, client, &ended);
+    let drain = worker.draining.watch();
+    let end = move |ended: &Ended| {
+        log_end(&about, client, ended);
+        drop(held);
+    };
+    if inspected {
+        drop(tokio::task::spawn_local(async move { end(&session.run(early, drain).await) }));
+    } else {
+        drop(tokio::task::spawn_local(async move { end(&session.relay_only(early, drain).await) }));
+    }
 }
 
 /// An end that both sides agreed on is nothing to look at; any other is what an operator searches the log for.

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::body::{Progress, Timed};
+use crate::body::{Failed, Progress, Timed};
 use crate::config::Timeouts;
 use crate::reject::Error;
 use crate::request::ResponseHead;
@@ -54,10 +54,18 @@ async fn wait_for_head<T>(
         let (frames, sending) = (progress.frames(), !progress.has_ended());
         match timeout(read, answer.as_mut()).await {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(_)) if progress.has_failed() => return Err(Error::BodyBroken),
-            Ok(Err(error)) => return Err(Error::NoAnswer(error)),
+            Ok(Err(error)) => return Err(blame(progress.failed(), error)),
             Err(_) if sending && progress.frames() != frames => {}
             Err(_) => return Err(Error::ReadTimeout),
         }
+    }
+}
+
+/// A request that failed with its body failed by the client's doing.
+fn blame(body: Option<Failed>, error: hyper::Error) -> Error {
+    match body {
+        Some(Failed::Stalled) => Error::BodyTimeout,
+        Some(Failed::Broken) => Error::BodyBroken,
+        None => Error::NoAnswer(error),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sluicegate_tests::{Frame, Proxy, RawUpstream, Session, Upstream, WebSocket, run, soon};
+use sluicegate_tests::{Frame, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, run, soon};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
@@ -99,5 +99,24 @@ fn a_peer_that_takes_nothing_for_the_send_timeout_is_given_up() {
             assert_eq!(upstream.closed().await.0, Some(1001), "{way}");
             drop(client);
         }
+    });
+}
+
+#[test]
+fn an_answer_to_a_client_that_does_not_read_is_not_read_either_and_given_up() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = Proxy::to(upstream.address()).route("timeouts.send = \"1s\"").start().await;
+        let client = Wire::send_to(proxy.address(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut server = upstream.next().await;
+        server.head().await;
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+        let mut written = 0;
+        // Ends when the proxy gives the exchange up.
+        while server.try_send(vec![b'x'; MESSAGE]).await {
+            written += MESSAGE;
+            assert!(written < LARGE, "the proxy goes on for a client that takes nothing");
+        }
+        drop(client);
     });
 }

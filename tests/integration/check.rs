@@ -26,7 +26,8 @@ async fn refusal(folder: &Path, text: &str) -> String {
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     let words = |stderr: &str| {
         let lines = stderr.lines().filter(|line| !line.contains(" ERROR plugin: "));
-        let lines: Vec<String> = lines.map(|line| line.replace(&format!("{}/", folder.display()), "")).collect();
+        let lines: Vec<String> =
+            lines.map(|line| line.replace(&format!("{}/", folder.display()), "")).collect();
         lines.join("\n")
     };
     assert_eq!(words(&checked.stderr), words(&ran.stderr));
@@ -46,7 +47,8 @@ fn a_good_configuration_is_fine() {
     run(async {
         let folder = scratch();
         let settings = "settings = { allow = [\"https://chat.example.com\"] }";
-        fs::write(folder.path().join("sluicegate.toml"), with_plugin(&plugin("origin-check"), settings)).unwrap();
+        fs::write(folder.path().join("sluicegate.toml"), with_plugin(&plugin("origin-check"), settings))
+            .unwrap();
         let checked = sluicegate(folder.path(), &["check", "--config", "sluicegate.toml"]).await;
         assert_eq!(checked.code, Some(0), "{}", checked.stderr);
         assert!(checked.stdout.starts_with("sluicegate.toml: fine"), "{}", checked.stdout);
@@ -60,20 +62,19 @@ fn all_mistakes_are_told_at_once_each_with_its_place() {
         let text = "[[listener]]\naddres = \"127.0.0.1:0\"\n\n[[plugin]]\nname = \"filter\"\nfile = \"none.wasm\"\n\n\
                     [[upstream]]\nname = \"chat\"\nservers = [\"127.0.0.1:1\"]\n\n\
                     [[route]]\nupstream = \"chta\"\nplugins = [\"filtre\"]\ntimeouts = { read = \"soon\" }\n";
-        let refusal = refusal(folder.path(), text).await;
-        let lines: Vec<&str> = refusal.lines().collect();
-        let expected = [
-            "sluicegate.toml:1:1: listener[0].address: missing",
-            "sluicegate.toml:2:1: listener[0].addres: unknown key, did you mean \"address\"?",
-            "sluicegate.toml:6:8: plugin[0].file:",
-            "sluicegate.toml:13:12: route[0].upstream: unknown upstream \"chta\", did you mean \"chat\"?",
-            "sluicegate.toml:14:12: route[0].plugins[0]: unknown plugin \"filtre\", did you mean \"filter\"?",
-            "sluicegate.toml:15:21: route[0].timeouts.read:",
-        ];
-        assert_eq!(lines.len(), expected.len(), "{refusal}");
-        for (line, expected) in lines.iter().zip(expected) {
-            assert!(line.starts_with(expected), "{expected} in\n{refusal}");
-        }
+        assert_eq!(
+            refusal(folder.path(), text).await.lines().collect::<Vec<_>>(),
+            [
+                "sluicegate.toml:1:1: listener[0].address: expected an IP address and port such as \"127.0.0.1:8080\" or \
+                 \"[::]:80\", found nothing",
+                "sluicegate.toml:2:1: listener[0].addres: unknown key, did you mean \"address\"? accepted: address, timeouts, \
+                 limits",
+                "sluicegate.toml:6:8: plugin[0].file: expected a file at \"none.wasm\": No such file or directory (os error 2)",
+                "sluicegate.toml:13:12: route[0].upstream: unknown upstream \"chta\", did you mean \"chat\"? accepted: chat",
+                "sluicegate.toml:14:12: route[0].plugins[0]: unknown plugin \"filtre\", did you mean \"filter\"? accepted: filter",
+                "sluicegate.toml:15:21: route[0].timeouts.read: expected a duration such as \"30s\" or \"500ms\", found \"soon\"",
+            ]
+        );
     });
 }
 
@@ -83,7 +84,7 @@ fn a_configuration_that_is_not_there() {
         let folder = scratch();
         let checked = sluicegate(folder.path(), &["check", "--config", "none.toml"]).await;
         assert_eq!(checked.code, Some(2));
-        assert!(checked.stderr.starts_with("none.toml: cannot be read"), "{}", checked.stderr);
+        assert!(checked.stderr.starts_with("none.toml: expected a configuration file"), "{}", checked.stderr);
     });
 }
 
@@ -129,7 +130,9 @@ fn a_plugin_with_an_unknown_hook_or_import_is_refused() {
         let folder = scratch();
         assert_eq!(
             plugin_refusal(&component("unknown-hook", folder.path()), "").await,
-            format!("exports `sluicegate:hooks/byte-hook@0.1.0`, which this proxy does not know; it knows {HOOKS}")
+            format!(
+                "exports `sluicegate:hooks/byte-hook@0.1.0`, which this proxy does not know; it knows {HOOKS}"
+            )
         );
         let refusal = plugin_refusal(&component("unknown-import", folder.path()), "").await;
         let expected = "imports `sluicegate:hooks/filesystem@0.1.0`, which this proxy does not have; it has ";
@@ -162,8 +165,11 @@ fn a_plugin_of_another_digest_is_refused_and_the_right_one_is_told() {
 #[test]
 fn a_plugin_that_fails_in_configure_is_refused() {
     run(async {
-        for (by, reason) in [("panic", "panicked"), ("spin", "ran longer than"), ("memory", ""), ("recursion", "")] {
-            let keys = format!("settings = {{ in = \"configure\", by = \"{by}\" }}\nconfigure-time-max = \"500ms\"");
+        for (by, reason) in
+            [("panic", "panicked"), ("spin", "ran longer than"), ("memory", ""), ("recursion", "")]
+        {
+            let keys =
+                format!("settings = {{ in = \"configure\", by = \"{by}\" }}\nconfigure-time-max = \"500ms\"");
             let refusal = plugin_refusal(&guest("failing"), &keys).await;
             assert!(refusal.starts_with("fails in configure: "), "{refusal}");
             assert!(refusal.contains(reason), "{refusal}");

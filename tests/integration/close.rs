@@ -6,9 +6,10 @@ use crate::ways::{BothWays, WAYS};
 
 /// All that RFC 6455 §7.4 lets be sent, with and without words; and the empty close frame.
 fn closes() -> Vec<Frame> {
-    let mut closes: Vec<Frame> = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999]
-        .map(|code| Frame::close(code, "that is all"))
-        .into();
+    let mut closes: Vec<Frame> =
+        [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999]
+            .map(|code| Frame::close(code, "that is all"))
+            .into();
     closes.push(Frame::close(1000, ""));
     closes.push(Frame::close(4000, &"x".repeat(123)));
     closes.push(Frame::close_without_code());
@@ -78,7 +79,11 @@ fn a_lost_client_is_1001_to_the_upstream() {
             let Session { mut client, mut upstream } = both.session(way).await;
             client.say("hello").await;
             assert_eq!(upstream.hear().await, "hello");
-            if reset { client.wire.reset() } else { drop(client) }
+            if reset {
+                client.wire.reset()
+            } else {
+                drop(client)
+            }
             assert_eq!(upstream.closed().await.0, Some(1001), "{way}, reset {reset}");
             upstream.send(Frame::close(1001, "")).await;
             upstream.wire.assert_closed().await;
@@ -94,7 +99,11 @@ fn a_lost_upstream_is_1014_to_the_client() {
             let Session { mut client, mut upstream } = both.session(way).await;
             upstream.say("hello").await;
             assert_eq!(client.hear().await, "hello");
-            if reset { upstream.wire.reset() } else { drop(upstream) }
+            if reset {
+                upstream.wire.reset()
+            } else {
+                drop(upstream)
+            }
             assert_eq!(client.closed().await.0, Some(1014), "{way}, reset {reset}");
             client.send(Frame::close(1014, "")).await;
             client.wire.assert_closed().await;

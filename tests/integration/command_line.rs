@@ -1,13 +1,16 @@
 //! The command line without a file, `plugin inspect`, and the exit codes of everything else.
 
-use sluicegate_tests::{Proxy, Upstream, WebSocket, Wire, component, guest, plugin, run, scratch, sluicegate};
+use sluicegate_tests::{
+    Proxy, Upstream, WebSocket, Wire, component, guest, plugin, run, scratch, sluicegate,
+};
 
 #[test]
 fn run_without_a_file_listens_forwards_and_takes_turns() {
     run(async {
         let (one, two) = (Upstream::named("one").await, Upstream::named("two").await);
         let upstreams = format!("{},{}", one.address(), two.address());
-        let proxy = Proxy::with_arguments(&["run", "--listen", "127.0.0.1:0", "--upstream", &upstreams]).await;
+        let proxy =
+            Proxy::with_arguments(&["run", "--listen", "127.0.0.1:0", "--upstream", &upstreams]).await;
         let mut client = Wire::connect(proxy.address()).await;
         let mut seen = Vec::new();
         for _ in 0..4 {
@@ -41,7 +44,10 @@ fn wrong_arguments_are_exit_code_2() {
             (&["run", "--listen", "127.0.0.1:0"], "--upstream"),
             (&["run", "--listen", "here", "--upstream", "127.0.0.1:1"], "here"),
             (&["run", "--listen", "127.0.0.1:0", "--upstream", "nowhere"], "nowhere"),
-            (&["run", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--plugin", "none.wasm"], "none.wasm"),
+            (
+                &["run", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--plugin", "none.wasm"],
+                "none.wasm",
+            ),
             (&["run", "--config", "a.toml", "--upstream", "127.0.0.1:1"], "--config"),
             (&["check"], "--config"),
             (&["serve"], "serve"),

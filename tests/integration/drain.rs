@@ -41,7 +41,8 @@ fn nobody_new_is_let_in() {
         let session = Session::open(&proxy, &upstream).await;
         proxy.terminate().await;
         let address = proxy.address();
-        eventually("the listener's end", || std::net::TcpStream::connect(address).is_err().then_some(())).await;
+        eventually("the listener's end", || std::net::TcpStream::connect(address).is_err().then_some(()))
+            .await;
         drop(session);
         assert_eq!(proxy.ended().await.code(), Some(0));
     });
@@ -59,7 +60,8 @@ fn an_answer_under_way_is_finished() {
         assert_eq!(client.head().await.status(), 200);
         proxy.terminate().await;
         let address = proxy.address();
-        eventually("the listener's end", || std::net::TcpStream::connect(address).is_err().then_some(())).await;
+        eventually("the listener's end", || std::net::TcpStream::connect(address).is_err().then_some(()))
+            .await;
         server.send("half").await;
         assert_eq!(client.take(8).await, b"halfhalf");
         client.assert_closed().await;
@@ -101,8 +103,11 @@ fn peers_that_do_not_answer_are_left_behind_after_the_grace() {
 fn plugins_are_told_and_may_say_goodbye() {
     run(async {
         let upstream = RawUpstream::start().await;
-        let proxy =
-            Proxy::to(upstream.address()).server("shutdown-grace = \"2s\"").guest("recorder", "").start().await;
+        let proxy = Proxy::to(upstream.address())
+            .server("shutdown-grace = \"2s\"")
+            .guest("recorder", "")
+            .start()
+            .await;
         let mut session = Session::open(&proxy, &upstream).await;
         proxy.terminate().await;
         assert_eq!(session.client.hear().await, "the proxy will close this session");

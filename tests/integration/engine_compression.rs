@@ -1,11 +1,11 @@
 //! permessage-deflate (RFC 7692) between Node's `ws` and Python's `websockets`, under every agreement the two can come to
-//! and in every mode: what is heard is what was said, byte for byte.
+//! and in every mode: what is heard is what was said, byte for byte, or what plugins made of it.
 
 use serde_json::{Value, json};
-use sluicegate_tests::{Frame, Opcode, Peer, Proxy, RawUpstream, Session, run};
+use sluicegate_tests::{Frame, Opcode, Peer, RawUpstream, Session, WebSocket, run, switching_protocols};
 
-use crate::engine_modes::{self, INSPECTING, MODES, RELAY, REPLACE, SCRIPTED};
-use crate::engine_sessions::{Led, Parameters, Plan, Round, echoed, text};
+use crate::engine_modes::{self, MODES, REPLACE, SCRIPTED};
+use crate::engine_sessions::{Led, Noise, Parameters, Plan, Round, echoed, text};
 
 const WINDOW_BITS: [u8; 3] = [9, 12, 15];
 /// Farther back than a window of 12 bits reaches.
@@ -65,30 +65,6 @@ fn narrower() -> impl Iterator<Item = (u8, u8)> {
     WINDOW_BITS.into_iter().flat_map(|offered| {
         WINDOW_BITS.into_iter().filter(move |answered| *answered <= offered).map(move |answered| (offered, answered))
     })
-}
-
-/// A sequence that does not repeat itself, but that its seed gives again (xorshift).
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// Letters and digits, which only a repetition makes compress well.
-    fn text(&mut self, length: usize) -> String {
-        let letter = |_| char::from_digit((self.next() % 36) as u32, 36).unwrap();
-        (0..length).map(letter).collect()
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, (self.next() % (at as u64 + 1)) as usize);
-        }
-    }
 }
 
 /// Texts that repeat each other, nearer and farther back than each window reaches.
@@ -164,6 +140,7 @@ fn matrix() -> (Plan, Led) {
             session(Some(offer), Some(answer));
         }
         session(Some(&vec![]), None);
+        session(Some(&vec![("server_max_window_bits", Some(8))]), None);
         session(None, None);
     }
     (plan, Led { sessions, compressed: 4 * agreements.len() })
@@ -177,11 +154,6 @@ async fn lead_matrix(client: &str, server: &str) {
 }
 
 #[test]
-fn rfc7692_7_1_every_agreement_of_node_and_node() {
-    run(lead_matrix("sessions-client.js", "deflate-echo.js"));
-}
-
-#[test]
 fn rfc7692_7_1_every_agreement_of_node_and_python() {
     run(lead_matrix("sessions-client.js", "deflate_echo.py"));
 }
@@ -189,4 +161,107 @@ fn rfc7692_7_1_every_agreement_of_node_and_python() {
 #[test]
 fn rfc7692_7_1_every_agreement_of_python_and_node() {
     run(lead_matrix("sessions_client.py", "deflate-echo.js"));
+}
+
+/// Where the length takes another form (RFC 6455 §5.2), around the reads of the proxy, and up to the largest.
+const SIZES: [usize; 11] = [0, 1, 125, 126, 127, 1000, 65_535, 65_536, 65_537, 300_000, 1 << 20];
+
+/// Of each size, both kinds, in one frame and in several; of what compresses well and what does not.
+fn messages_of_all_sizes() -> Vec<Value> {
+    let noise = Noise(6455).text(40_000);
+    let mut messages = Vec::new();
+    for size in SIZES {
+        for unit in ["sluicegate", &noise] {
+            for pieces in [1, 3] {
+                let compress = messages.len() % 3 != 0;
+                messages.push(json!({"text": unit, "size": size, "pieces": pieces, "compress": compress}));
+                messages.push(json!({"binary": "AAEC/w==", "size": size, "pieces": pieces, "compress": compress}));
+            }
+        }
+    }
+    messages
+}
+
+#[test]
+fn rfc7692_messages_of_all_sizes_pass_compressed() {
+    run(async {
+        let (_server, address) = Peer::server("deflate-echo.js", &[]).await;
+        let proxy = engine_modes::start(address, "").await;
+        let mut plan = Plan::default();
+        plan.script("all sizes", [echoed(messages_of_all_sizes())]);
+        let takeover = vec![];
+        let none = vec![("server_no_context_takeover", None), ("client_no_context_takeover", None)];
+        for mode in MODES {
+            for agreed in [&takeover, &none] {
+                plan.session(mode, "all sizes", Some(agreed), Some(agreed));
+            }
+        }
+        assert_eq!(plan.lead("sessions-client.js", &proxy).await, Led { sessions: 6, compressed: 6 });
+    });
+}
+
+/// "Hello", and "Hello" again out of the window of the first (RFC 7692 §7.2.3.1 and §7.2.3.2).
+fn hello_twice() -> [Frame; 2] {
+    let compressed = |bytes: &[u8]| Frame { rsv1: true, ..Frame::new(Opcode::Text, bytes) };
+    [compressed(b"\xf2\x48\xcd\xc9\xc9\x07\x00"), compressed(b"\xf2\x00\x11\x00\x00")]
+}
+
+const BOTH_8: &str = "; server_max_window_bits=8; client_max_window_bits=8";
+
+fn extension(parameters: &str) -> String {
+    format!("Sec-WebSocket-Extensions: permessage-deflate{parameters}\r\n")
+}
+
+/// Few can compress with a window of 8 bits: what is compressed so passes, and what is written anew is not compressed.
+#[test]
+fn rfc7692_7_1_2_a_window_of_8_bits_is_read_and_never_written() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = engine_modes::start(upstream.address(), "").await;
+        for (offered, answered, senders) in [
+            (BOTH_8, BOTH_8, &[true, false][..]),
+            ("; client_max_window_bits", BOTH_8, &[true, false]),
+            // A client keeps to the window it names, whatever is answered.
+            ("; client_max_window_bits=8", "", &[true]),
+        ] {
+            for mode in MODES {
+                let (asked, answer) = (extension(offered), extension(answered));
+                let Session { mut client, mut upstream } =
+                    Session::open_with(&proxy, &upstream, mode, &asked, &answer).await;
+                for by_client in senders {
+                    let (from, to) =
+                        if *by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+                    for hello in hello_twice() {
+                        from.send(hello.clone()).await;
+                        let arrives = if mode == REPLACE { Frame::text("Hello") } else { hello };
+                        assert_eq!(to.frame().await, arrives, "{mode} {offered}");
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn rfc7692_7_1_2_an_offer_of_8_bits_may_be_declined_and_not_widened() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = engine_modes::start(upstream.address(), "").await;
+        for mode in MODES {
+            let mut session = Session::open_with(&proxy, &upstream, mode, &extension(BOTH_8), "").await;
+            assert_eq!(session.client.head.field("sec-websocket-extensions"), None);
+            session.client.say("uncompressed").await;
+            assert_eq!(session.upstream.hear().await, "uncompressed");
+
+            let asked = extension(BOTH_8);
+            let widened = async {
+                let mut server = upstream.next().await;
+                let request = server.head().await;
+                server.send(switching_protocols(&request, &extension("; server_max_window_bits=9"))).await;
+                server.assert_closed().await;
+            };
+            let (response, ()) = tokio::join!(WebSocket::refused(proxy.address(), mode, &asked), widened);
+            assert_eq!(response.status(), 502, "{mode}");
+        }
+    });
 }

@@ -70,6 +70,32 @@ impl Plan {
     }
 }
 
+/// A sequence that does not repeat itself, but that its seed gives again (xorshift).
+pub struct Noise(pub u64);
+
+// === impl Noise ===
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Letters and digits, which only a repetition makes compress well.
+    pub fn text(&mut self, length: usize) -> String {
+        let letter = |_| char::from_digit((self.next() % 36) as u32, 36).unwrap();
+        (0..length).map(letter).collect()
+    }
+
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, (self.next() % (at as u64 + 1)) as usize);
+        }
+    }
+}
+
 /// A text message.
 pub fn text(text: impl Into<String>) -> Value {
     json!({"text": text.into()})

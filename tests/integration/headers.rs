@@ -1,6 +1,6 @@
 //! What becomes of header fields on their way through the proxy.
 
-use sluicegate_tests::{Head, Proxy, Upstream, Wire, handshake, run, switching_protocols, RawUpstream};
+use sluicegate_tests::{Head, Proxy, RawUpstream, Upstream, Wire, handshake, run, switching_protocols};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -61,7 +61,9 @@ fn rfc9110_7_6_1_fields_of_the_clients_connection_stay_with_it() {
                        Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\nTrailer: x-sum\r\n\
                        X-Hop: 1\r\nX-Other: 2\r\nX-End: 3\r\nX-End: 4\r\n\r\n";
         let (head, _) = seen_by_upstream("", request).await;
-        for name in ["connection", "keep-alive", "proxy-connection", "te", "trailer", "x-hop", "x-other", "upgrade"] {
+        for name in
+            ["connection", "keep-alive", "proxy-connection", "te", "trailer", "x-hop", "x-other", "upgrade"]
+        {
             assert!(!head.has(name), "{name} in {head}");
         }
         assert_eq!(head.all("x-end"), ["3", "4"]);
@@ -105,7 +107,8 @@ fn values_that_are_not_utf_8_pass_as_they_are() {
     run(async {
         let upstream = RawUpstream::start().await;
         let proxy = Proxy::to(upstream.address()).start().await;
-        let mut client = Wire::send_to(proxy.address(), b"GET / HTTP/1.1\r\nHost: a\r\nX-Name: caf\xe9\r\n\r\n").await;
+        let mut client =
+            Wire::send_to(proxy.address(), b"GET / HTTP/1.1\r\nHost: a\r\nX-Name: caf\xe9\r\n\r\n").await;
         let mut server = upstream.next().await;
         let head = server.take_until(b"\r\n\r\n").await;
         assert!(head.windows(4).any(|found| found == b"caf\xe9"));

@@ -47,8 +47,10 @@ fn five_hundred_requests_with_bodies_of_all_sizes() {
         let upstream = Upstream::http(mirror).await;
         let proxy = Proxy::to(upstream.address()).start().await;
         let mut client = Wire::connect(proxy.address()).await;
-        let small = [0, 1, 2, 100, 1023, 1024, 4096, 65_535, 65_536, 65_537, 100_000].into_iter().cycle().take(494);
-        let sizes: Vec<usize> = small.chain([1 << 20, 1 << 20, 3 << 20, 3 << 20, 10 << 20, 10 << 20]).collect();
+        let small =
+            [0, 1, 2, 100, 1023, 1024, 4096, 65_535, 65_536, 65_537, 100_000].into_iter().cycle().take(494);
+        let sizes: Vec<usize> =
+            small.chain([1 << 20, 1 << 20, 3 << 20, 3 << 20, 10 << 20, 10 << 20]).collect();
         assert_eq!(sizes.len(), 500);
         for (round, size) in sizes.into_iter().enumerate() {
             let body = body(size);
@@ -111,7 +113,9 @@ fn an_answer_before_the_end_of_the_request_body_is_passed_on() {
         let mut client = Wire::send_to(proxy.address(), head).await;
         let mut server = upstream.next().await;
         server.head().await;
-        server.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig").await;
+        server
+            .send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+            .await;
         let response = client.response().await;
         assert_eq!((response.status(), response.text()), (413, "big"));
     });
@@ -164,7 +168,9 @@ fn rfc9112_8_a_body_that_was_cut_off_does_not_look_complete() {
     run(async {
         let upstream = RawUpstream::start().await;
         let proxy = Proxy::to(upstream.address()).start().await;
-        for (framing, sent) in [("Content-Length: 10", "half"), ("Transfer-Encoding: chunked", "4\r\nhalf\r\n")] {
+        for (framing, sent) in
+            [("Content-Length: 10", "half"), ("Transfer-Encoding: chunked", "4\r\nhalf\r\n")]
+        {
             let mut client = Wire::send_to(proxy.address(), get("/")).await;
             let mut server = upstream.next().await;
             server.head().await;

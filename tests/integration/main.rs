@@ -1,9 +1,11 @@
 //! The real binary between real peers. Where a test holds the proxy to an RFC, its name or comment says to which
 //! section.
 
+mod abandoned;
 mod backpressure;
 mod check;
 mod close;
+mod completeness;
 mod command_line;
 mod drain;
 mod engine_compression;

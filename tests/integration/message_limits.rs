@@ -42,7 +42,8 @@ fn rfc6455_10_4_a_message_over_the_limit_is_1009() {
 #[test]
 fn rfc6455_10_4_a_frame_over_the_limit_is_1009_before_it_has_come() {
     run(async {
-        let both = BothWays::start("limits = { message-bytes-max = \"1MiB\", frame-bytes-max = \"1KiB\" }").await;
+        let both =
+            BothWays::start("limits = { message-bytes-max = \"1MiB\", frame-bytes-max = \"1KiB\" }").await;
         assert_limit(&both, 1009, &[Frame::text("x".repeat(1024))], &[Frame::text("x".repeat(1025))]).await;
         for way in WAYS {
             // The header alone says how much is to come.
@@ -69,7 +70,8 @@ fn rfc6455_10_4_too_many_fragments_are_1008() {
 fn too_many_messages_are_1008() {
     run(async {
         let both = BothWays::start("limits.messages-rate = \"5/m\"").await;
-        let texts = |count: usize| -> Vec<Frame> { (0..count).map(|round| Frame::text(round.to_string())).collect() };
+        let texts =
+            |count: usize| -> Vec<Frame> { (0..count).map(|round| Frame::text(round.to_string())).collect() };
         assert_limit(&both, 1008, &texts(5), &texts(50)).await;
     });
 }

@@ -18,7 +18,8 @@ fn passed_over(hook: &str, by: &str) -> String {
 fn a_trap_in_on_request_is_500_for_that_request_only() {
     run(async {
         let upstream = Upstream::named("home").await;
-        let proxy = Proxy::to(upstream.address()).guest("failing", &failing("on-request", "panic")).start().await;
+        let proxy =
+            Proxy::to(upstream.address()).guest("failing", &failing("on-request", "panic")).start().await;
         let mut client = Wire::connect(proxy.address()).await;
         for _ in 0..3 {
             let response = client.ask(BAD).await;
@@ -39,7 +40,8 @@ fn a_trap_in_on_request_is_500_for_that_request_only() {
 fn a_trap_in_on_request_is_passed_over_where_the_plugin_may_fail() {
     run(async {
         let upstream = Upstream::named("home").await;
-        let proxy = Proxy::to(upstream.address()).guest("failing", &passed_over("on-request", "panic")).start().await;
+        let proxy =
+            Proxy::to(upstream.address()).guest("failing", &passed_over("on-request", "panic")).start().await;
         assert_eq!(Wire::connect(proxy.address()).await.ask(BAD).await.text(), "home");
         proxy.log().line(&["WARN", "failing", "on-request", "passed over"]).await;
     });
@@ -49,7 +51,8 @@ fn a_trap_in_on_request_is_passed_over_where_the_plugin_may_fail() {
 fn a_trap_in_on_response_is_500_and_the_answer_is_dropped() {
     run(async {
         let upstream = Upstream::named("secret").await;
-        let proxy = Proxy::to(upstream.address()).guest("failing", &failing("on-response", "panic")).start().await;
+        let proxy =
+            Proxy::to(upstream.address()).guest("failing", &failing("on-response", "panic")).start().await;
         let mut client = Wire::connect(proxy.address()).await;
         let response = client.ask(BAD).await;
         assert_eq!(response.status(), 500);
@@ -64,7 +67,10 @@ fn a_trap_in_on_response_is_500_and_the_answer_is_dropped() {
 fn an_answer_passes_as_it_was_before_a_plugin_that_failed() {
     run(async {
         let upstream = Upstream::named("home").await;
-        let proxy = Proxy::to(upstream.address()).guest("failing", &passed_over("on-response", "panic")).start().await;
+        let proxy = Proxy::to(upstream.address())
+            .guest("failing", &passed_over("on-response", "panic"))
+            .start()
+            .await;
         let response = Wire::connect(proxy.address()).await.ask(BAD).await;
         assert_eq!((response.status(), response.text()), (200, "home"));
         assert!(!response.head.has("x-seen"), "{}", response.head);
@@ -75,11 +81,11 @@ fn an_answer_passes_as_it_was_before_a_plugin_that_failed() {
 fn a_trap_in_on_response_ends_a_handshake_with_500_and_the_upstreams_session_with_1001() {
     run(async {
         let upstream = RawUpstream::start().await;
-        let proxy = Proxy::to(upstream.address()).guest("failing", &failing("on-response", "panic")).start().await;
-        let (refused, mut server) = tokio::join!(
-            WebSocket::refused(proxy.address(), "/", FAIL),
-            async { WebSocket::accept(upstream.next().await).await }
-        );
+        let proxy =
+            Proxy::to(upstream.address()).guest("failing", &failing("on-response", "panic")).start().await;
+        let (refused, mut server) = tokio::join!(WebSocket::refused(proxy.address(), "/", FAIL), async {
+            WebSocket::accept(upstream.next().await).await
+        });
         assert_eq!(refused.status(), 500);
         assert_eq!(server.closed().await.0, Some(1001));
     });
@@ -89,10 +95,9 @@ fn a_trap_in_on_response_ends_a_handshake_with_500_and_the_upstreams_session_wit
 async fn assert_open_refused(keys: &str, status: u16, text: Option<&str>) -> Proxy {
     let upstream = RawUpstream::start().await;
     let proxy = Proxy::to(upstream.address()).guest("recorder", "").guest("failing", keys).start().await;
-    let (refused, mut server) = tokio::join!(
-        WebSocket::refused(proxy.address(), "/", FAIL),
-        async { WebSocket::accept(upstream.next().await).await }
-    );
+    let (refused, mut server) = tokio::join!(WebSocket::refused(proxy.address(), "/", FAIL), async {
+        WebSocket::accept(upstream.next().await).await
+    });
     assert_eq!(refused.status(), status);
     assert!(text.is_none_or(|text| refused.text() == text), "{}", refused.text());
     assert_eq!(server.closed().await.0, Some(1001));
@@ -124,7 +129,8 @@ fn a_trap_in_open_is_500() {
 fn a_trap_in_open_is_passed_over_where_the_plugin_may_fail() {
     run(async {
         let upstream = RawUpstream::start().await;
-        let proxy = Proxy::to(upstream.address()).guest("failing", &passed_over("open", "panic")).start().await;
+        let proxy =
+            Proxy::to(upstream.address()).guest("failing", &passed_over("open", "panic")).start().await;
         let mut session = Session::open_with(&proxy, &upstream, "/", FAIL, "").await;
         session.client.say("fail").await;
         assert_eq!(session.upstream.hear().await, "fail");
@@ -135,7 +141,10 @@ fn a_trap_in_open_is_passed_over_where_the_plugin_may_fail() {
 fn an_answer_that_is_none_is_500() {
     run(async {
         let upstream = Upstream::named("home").await;
-        let proxy = Proxy::to(upstream.address()).guest("failing", &failing("on-request", "bad-status")).start().await;
+        let proxy = Proxy::to(upstream.address())
+            .guest("failing", &failing("on-request", "bad-status"))
+            .start()
+            .await;
         assert_eq!(Wire::connect(proxy.address()).await.ask(BAD).await.status(), 500);
         proxy.log().line(&["WARN", "Plugin", "status 99"]).await;
     });
@@ -185,7 +194,8 @@ fn a_plugin_that_may_fail_is_out_of_the_session_from_then_on() {
 fn a_trap_in_on_timer_closes_with_1011() {
     run(async {
         let upstream = RawUpstream::start().await;
-        let proxy = Proxy::to(upstream.address()).guest("failing", &failing("on-timer", "panic")).start().await;
+        let proxy =
+            Proxy::to(upstream.address()).guest("failing", &failing("on-timer", "panic")).start().await;
         let mut session = Session::open(&proxy, &upstream).await;
         session.client.say("timer").await;
         assert_eq!(session.upstream.hear().await, "timer");
@@ -242,8 +252,11 @@ fn a_trap_in_a_shared_instance_ends_the_sessions_that_share_it_and_the_next_get_
 fn sessions_that_share_an_instance_keep_apart() {
     run(async {
         let upstream = RawUpstream::start().await;
-        let proxy =
-            Proxy::to(upstream.address()).server("workers = 1").guest("scripted", "isolation = \"shared\"").start().await;
+        let proxy = Proxy::to(upstream.address())
+            .server("workers = 1")
+            .guest("scripted", "isolation = \"shared\"")
+            .start()
+            .await;
         let mut first = Session::open(&proxy, &upstream).await;
         let mut second = Session::open(&proxy, &upstream).await;
         first.client.say("client to the first\ninspect client none").await;

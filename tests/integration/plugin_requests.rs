@@ -14,7 +14,8 @@ struct Edited {
 impl Edited {
     async fn start() -> Self {
         let (app, other) = (Upstream::answering(OK).await, Upstream::named("other").await);
-        let proxy = Proxy::to(app.address()).upstream("other", other.address()).guest("edit", "").start().await;
+        let proxy =
+            Proxy::to(app.address()).upstream("other", other.address()).guest("edit", "").start().await;
         Self { app, other, proxy }
     }
 
@@ -112,7 +113,8 @@ fn a_request_is_routed_to_another_upstream() {
 fn a_session_is_routed_and_edited_like_a_request() {
     run(async {
         let (app, other) = (RawUpstream::start().await, RawUpstream::start().await);
-        let proxy = Proxy::to(app.address()).upstream("other", other.address()).guest("edit", "").start().await;
+        let proxy =
+            Proxy::to(app.address()).upstream("other", other.address()).guest("edit", "").start().await;
         let asked = "X-Edit: route-to other\r\nX-Edit: set-path /to\r\nX-Edit: set-header x-user ada\r\n\
                      X-Edit-Response: set-header x-node 7\r\n";
         let session = Session::open_with(&proxy, &other, "/from", asked, "").await;
@@ -131,7 +133,8 @@ fn a_plugins_answer_is_given_and_the_upstream_never_hears_of_the_request() {
         assert_eq!(response.head.field("x-by"), Some("edit"));
         assert_eq!(response.head.field("content-length"), Some("15"));
         assert!(response.head.has("date"));
-        let refused = WebSocket::refused(edited.proxy.address(), "/", "X-Edit: respond 403 not you\r\n").await;
+        let refused =
+            WebSocket::refused(edited.proxy.address(), "/", "X-Edit: respond 403 not you\r\n").await;
         assert_eq!((refused.status(), refused.text()), (403, "not you"));
         assert_eq!(edited.app.connections(), 0);
     });
@@ -208,7 +211,8 @@ fn the_status_of_a_101_stays() {
     run(async {
         let upstream = RawUpstream::start().await;
         let proxy = Proxy::to(upstream.address()).guest("edit", "").start().await;
-        let asked = "X-Edit-Response: set-status 200\r\nX-Edit-Response: set-header sec-websocket-accept abc\r\n";
+        let asked =
+            "X-Edit-Response: set-status 200\r\nX-Edit-Response: set-header sec-websocket-accept abc\r\n";
         let session = Session::open_with(&proxy, &upstream, "/", asked, "").await;
         assert_eq!(session.client.head.all("x-refused"), ["set-status: Forbidden", "set-header: Forbidden"]);
     });

@@ -121,7 +121,10 @@ fn message_filter_drops_replaces_or_closes() {
         };
         let proxy = start("action = \"drop\"").await;
         let mut session = Session::open(&proxy, &upstream).await;
-        session.client.send_all(["fine", "DARN it", "my card is 1234567812345678", "fine again"].map(Frame::text)).await;
+        session
+            .client
+            .send_all(["fine", "DARN it", "my card is 1234567812345678", "fine again"].map(Frame::text))
+            .await;
         assert_eq!(session.upstream.hear().await, "fine");
         assert_eq!(session.upstream.hear().await, "fine again");
         session.upstream.say("darn: upstreams may").await;
@@ -155,8 +158,11 @@ fn router_chooses_the_upstream() {
             { query = { name = \"region\", value = \"eu\" }, upstream = \"blue\" },\n\
             { subprotocol = \"chat.v2\", upstream = \"blue\" },\n\
             { header = { name = \"x-tenant\", value = \"lost\" }, upstream = \"no-such\" },\n]";
-        let proxy =
-            Proxy::to(app.address()).upstream("blue", blue.address()).plugin("router", settings).start().await;
+        let proxy = Proxy::to(app.address())
+            .upstream("blue", blue.address())
+            .plugin("router", settings)
+            .start()
+            .await;
         let mut client = Wire::connect(proxy.address()).await;
         for (request, expected) in [
             (get(""), "app"),
@@ -170,7 +176,10 @@ fn router_chooses_the_upstream() {
         assert_eq!(client.ask(get("X-Tenant: lost\r\n")).await.status(), 502);
         let requests = blue.requests().len();
         WebSocket::refused(proxy.address(), "/", "Sec-WebSocket-Protocol: chat.v1, chat.v2\r\n").await;
-        eventually("the handshake at the other upstream", || (blue.requests().len() > requests).then_some(())).await;
+        eventually("the handshake at the other upstream", || {
+            (blue.requests().len() > requests).then_some(())
+        })
+        .await;
     });
 }
 
@@ -180,7 +189,10 @@ fn all_four_together() {
         let upstream = Upstream::echo().await;
         let proxy = Proxy::to(upstream.address())
             .plugin("origin-check", "settings = { allow = [\"https://a.example\"] }")
-            .plugin("rate-limit", "settings = { requests = { rate = \"100/s\" }, messages = { rate = \"100/s\" } }")
+            .plugin(
+                "rate-limit",
+                "settings = { requests = { rate = \"100/s\" }, messages = { rate = \"100/s\" } }",
+            )
             .plugin("router", "settings.rules = []")
             .plugin("message-filter", "settings = { deny = [\"darn\"], action = \"replace\" }")
             .start()

@@ -4,10 +4,10 @@
 use futures_util::future::join_all;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use sluicegate_tests::{Peer, Proxy, RawUpstream, Session, Upstream, WebSocket, Frame, Opcode, run, soon};
-use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use sluicegate_tests::{Frame, Opcode, Peer, Proxy, RawUpstream, Session, Upstream, WebSocket, run, soon};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as TungsteniteFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message};
 
 /// Text, binary, fragments, a mebibyte and nothing at all: what the clients of `tests/peers` send.
 const MESSAGES: u64 = 5;
@@ -38,7 +38,9 @@ async fn tungstenite_client(proxy: &Proxy, subprotocol: Option<&str>) {
     }
     let (mut socket, _) = tokio_tungstenite::client_async(request, tcp(proxy).await).await.unwrap();
     let large = vec![7; 1 << 20];
-    for message in [Message::text("grüß dich"), Message::binary(vec![0, 255]), Message::binary(large), Message::text("")] {
+    for message in
+        [Message::text("grüß dich"), Message::binary(vec![0, 255]), Message::binary(large), Message::text("")]
+    {
         socket.send(message.clone()).await.unwrap();
         assert_eq!(soon("an echo", socket.next()).await.unwrap().unwrap(), message);
     }
@@ -106,7 +108,11 @@ fn clients_of_three_makes_talk_to_a_tungstenite_server() {
 fn clients_of_three_makes_do_not_notice_a_plugin_that_forwards_everything() {
     run(async {
         let (mut server, address) = Peer::server("echo-server.js", &[]).await;
-        let proxy = Proxy::to(address).guest("forward", "").route("limits.message-bytes-max = \"4MiB\"").start().await;
+        let proxy = Proxy::to(address)
+            .guest("forward", "")
+            .route("limits.message-bytes-max = \"4MiB\"")
+            .start()
+            .await;
         node_client(&proxy, json!({})).await;
         assert_session(&mut server, "", 3000).await;
         python_client(&proxy).await;
@@ -119,7 +125,8 @@ fn clients_of_three_makes_do_not_notice_a_plugin_that_forwards_everything() {
 #[test]
 fn rfc7692_compression_is_negotiated_end_to_end_where_nobody_inspects() {
     run(async {
-        let (mut server, address) = Peer::server("echo-server.js", &[r#"{"perMessageDeflate": {"threshold": 0}}"#]).await;
+        let (mut server, address) =
+            Peer::server("echo-server.js", &[r#"{"perMessageDeflate": {"threshold": 0}}"#]).await;
         let proxy = Proxy::to(address).start().await;
         let node = node_client(&proxy, json!({"perMessageDeflate": {"threshold": 0}})).await;
         assert_eq!(node["extensions"], "permessage-deflate");
@@ -166,7 +173,8 @@ fn tungstenite_sees_the_close_it_is_sent() {
     run(async {
         let upstream = RawUpstream::start().await;
         let proxy = Proxy::to(upstream.address()).start().await;
-        let connected = async { tokio_tungstenite::client_async(url(&proxy), tcp(&proxy).await).await.unwrap().0 };
+        let connected =
+            async { tokio_tungstenite::client_async(url(&proxy), tcp(&proxy).await).await.unwrap().0 };
         let accepted = async { WebSocket::accept(upstream.next().await).await };
         let (mut client, mut server) = tokio::join!(connected, accepted);
         server.send(Frame::close(4999, "go home")).await;

@@ -73,7 +73,8 @@ fn servers_take_turns_by_weight() {
             two.address(),
             three.address()
         );
-        let text = config::listener("") + &format!("[[upstream]]\nname = \"pool\"\n{servers}\n[[route]]\nupstream = \"pool\"");
+        let text = config::listener("")
+            + &format!("[[upstream]]\nname = \"pool\"\n{servers}\n[[route]]\nupstream = \"pool\"");
         let proxy = Proxy::start(&text).await;
         for _ in 0..40 {
             assert_eq!(get(proxy.address(), "a", "/").await.status(), 200);
@@ -104,7 +105,10 @@ fn a_server_given_by_name_is_resolved() {
     run(async {
         let upstream = Upstream::named("home").await;
         let text = config::listener("")
-            + &format!("[[upstream]]\nname = \"app\"\nservers = [\"localhost:{}\"]\n", upstream.address().port())
+            + &format!(
+                "[[upstream]]\nname = \"app\"\nservers = [\"localhost:{}\"]\n",
+                upstream.address().port()
+            )
             + &config::route("app", "host-header = \"server\"");
         let proxy = Proxy::start(&text).await;
         assert_eq!(get(proxy.address(), "a", "/").await.text(), "home");
@@ -139,7 +143,8 @@ fn files_with_a_fallback_beside_a_websocket() {
         for path in ["/../secret.txt", "/css/../../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt"] {
             assert!(!get(proxy.address(), "a", path).await.text().contains("secret"), "{path}");
         }
-        let response = Wire::connect(proxy.address()).await.ask("HEAD /css/site.css HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let response =
+            Wire::connect(proxy.address()).await.ask("HEAD /css/site.css HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert_eq!((response.status(), response.head.field("content-length")), (200, Some("7")));
         let response = Wire::connect(proxy.address())
             .await

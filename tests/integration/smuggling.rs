@@ -13,7 +13,10 @@ fn requests() -> Vec<(&'static str, String)> {
     let get = |fields: &str| format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n");
     vec![
         ("both lengths", post("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n")),
-        ("both lengths, in the other order", post("Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n")),
+        (
+            "both lengths, in the other order",
+            post("Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n"),
+        ),
         ("differing lengths", post("Content-Length: 5\r\nContent-Length: 6", "hello!")),
         ("differing lengths in a list", post("Content-Length: 5, 6", "hello!")),
         ("a signed length", post("Content-Length: +5", "hello")),
@@ -23,7 +26,10 @@ fn requests() -> Vec<(&'static str, String)> {
         ("no length at all in its field", post("Content-Length:", "hello")),
         ("a length past 64 bits", post("Content-Length: 18446744073709551621", "hello")),
         ("chunked twice", post("Transfer-Encoding: chunked, chunked", "0\r\n\r\n")),
-        ("chunked in two fields", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n")),
+        (
+            "chunked in two fields",
+            post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
+        ),
         ("chunked not last", post("Transfer-Encoding: chunked, identity", "0\r\n\r\n")),
         ("an unknown coding", post("Transfer-Encoding: cow", "0\r\n\r\n")),
         ("a coding that is nearly chunked", post("Transfer-Encoding: xchunked", "0\r\n\r\n")),
@@ -59,7 +65,8 @@ fn requests() -> Vec<(&'static str, String)> {
     ]
 }
 
-const UNKNOWN_CODINGS: [&str; 3] = ["an unknown coding", "a coding that is nearly chunked", "a coding in quotes"];
+const UNKNOWN_CODINGS: [&str; 3] =
+    ["an unknown coding", "a coding that is nearly chunked", "a coding in quotes"];
 
 /// Bodies of which only the beginning is fine: the upstream may have seen that, but no end of it.
 const CHUNKS: [(&str, &str); 11] = [
@@ -138,7 +145,11 @@ fn rfc9112_7_1_bad_chunks_are_refused_and_end_the_upstreams_request() {
             let mut client = Wire::send_to(proxy.address(), format!("{head}{chunks}{HIDDEN}")).await;
             assert_refused(&mut client, what).await;
         }
-        assert!(upstream.requests().is_empty(), "a broken body must not look complete: {:?}", upstream.requests());
+        assert!(
+            upstream.requests().is_empty(),
+            "a broken body must not look complete: {:?}",
+            upstream.requests()
+        );
         let seen = String::from_utf8(upstream.bytes()).unwrap();
         assert!(!seen.contains("/hidden") && !seen.contains("\r\n0\r\n"), "{seen}");
     });
@@ -154,7 +165,10 @@ fn rfc9112_3_2_a_handshake_is_held_to_the_same_rules() {
             ("two hosts", sluicegate_tests::handshake("/", "Host: b\r\n")),
             ("no host", good.replace("Host: chat.example.com\r\n", "")),
             ("a bare LF", good.replace("websocket\r\n", "websocket\n")),
-            ("both lengths", sluicegate_tests::handshake("/", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n")),
+            (
+                "both lengths",
+                sluicegate_tests::handshake("/", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
+            ),
         ] {
             assert_refused(&mut Wire::send_to(proxy.address(), request).await, what).await;
         }
@@ -168,7 +182,8 @@ fn a_handshake_with_a_body_opens_no_tunnel_that_two_servers_see_differently() {
     run(async {
         let upstream = Upstream::named("plain").await;
         let proxy = Proxy::to(upstream.address()).start().await;
-        let request = sluicegate_tests::handshake("/", &format!("Content-Length: {}\r\n", HIDDEN.len())) + HIDDEN;
+        let request =
+            sluicegate_tests::handshake("/", &format!("Content-Length: {}\r\n", HIDDEN.len())) + HIDDEN;
         let mut client = Wire::send_to(proxy.address(), request).await;
         let response = client.response().await;
         assert!(matches!(response.status(), 200 | 400), "{}", response.head);

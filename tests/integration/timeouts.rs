@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluicegate_tests::{Frame, Opcode, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, handshake, run};
+use sluicegate_tests::{
+    Frame, Opcode, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, handshake, run,
+};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -118,7 +120,8 @@ fn a_session_in_which_nobody_speaks_ends_with_1001() {
             let began = Instant::now();
             // Either side's words keep it open.
             for round in 0..4 {
-                let (from, to) = if round % 2 == 0 { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+                let (from, to) =
+                    if round % 2 == 0 { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
                 sleep(Duration::from_millis(250)).await;
                 from.say("still here").await;
                 assert_eq!(to.hear().await, "still here");

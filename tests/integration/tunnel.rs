@@ -1,6 +1,8 @@
 //! A tunnel opens only when it should: client and upstream must both have agreed on WebSocket, and on nothing else.
 
-use sluicegate_tests::{Head, Proxy, RawUpstream, Upstream, WebSocket, Wire, handshake, run, switching_protocols};
+use sluicegate_tests::{
+    Head, Proxy, RawUpstream, Upstream, WebSocket, Wire, handshake, run, switching_protocols,
+};
 
 /// The upstream sees an ordinary request: without an upgrade it must not answer with 101 (RFC 9110 §7.8).
 fn assert_plain(request: &Head) {
@@ -41,7 +43,8 @@ fn rfc9110_7_8_what_does_not_ask_for_websocket_is_plain_http() {
 #[test]
 fn a_server_that_switches_unasked_is_not_followed() {
     run(async {
-        let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nsecret";
+        let switch =
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nsecret";
         let upstream = Upstream::answering(switch).await;
         let proxy = Proxy::to(upstream.address()).start().await;
         let response = Wire::connect(proxy.address()).await.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -64,7 +67,9 @@ fn rfc6455_4_1_a_wrong_101_is_a_502() {
                 switching_protocols(request, "").replace("Upgrade: websocket", "Upgrade: h2c")
             }),
             ("no upgrade", |request| switching_protocols(request, "").replace("Upgrade: websocket\r\n", "")),
-            ("no connection", |request| switching_protocols(request, "").replace("Connection: Upgrade\r\n", "")),
+            ("no connection", |request| {
+                switching_protocols(request, "").replace("Connection: Upgrade\r\n", "")
+            }),
             ("the accept of another key", |_| {
                 let other = Head::parse(b"GET / HTTP/1.1\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==");
                 switching_protocols(&other, "")
@@ -101,8 +106,16 @@ fn an_answer_other_than_101_is_the_applications_own() {
         let proxy = Proxy::to(upstream.address()).start().await;
         for (answer, status, body) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-App: yes\r\n\r\nhello", 200, "hello"),
-            ("HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\nX-App: yes\r\n\r\n4\r\nkeep\r\n4\r\n out\r\n0\r\n\r\n", 403, "keep out"),
-            ("HTTP/1.1 301 Moved Permanently\r\nLocation: /chat\r\nX-App: yes\r\nContent-Length: 0\r\n\r\n", 301, ""),
+            (
+                "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\nX-App: yes\r\n\r\n4\r\nkeep\r\n4\r\n out\r\n0\r\n\r\n",
+                403,
+                "keep out",
+            ),
+            (
+                "HTTP/1.1 301 Moved Permanently\r\nLocation: /chat\r\nX-App: yes\r\nContent-Length: 0\r\n\r\n",
+                301,
+                "",
+            ),
         ] {
             let mut client = Wire::send_to(proxy.address(), handshake("/", "")).await;
             let mut server = upstream.next().await;

@@ -10,7 +10,8 @@ fn rfc6455_1_3_the_handshake_arrives_as_it_was_sent() {
     run(async {
         let upstream = RawUpstream::start().await;
         let proxy = Proxy::to(upstream.address()).start().await;
-        let more = "Origin: https://chat.example.com\r\nCookie: a=1\r\nSec-WebSocket-Protocol: chat.v1, chat.v2\r\n";
+        let more =
+            "Origin: https://chat.example.com\r\nCookie: a=1\r\nSec-WebSocket-Protocol: chat.v1, chat.v2\r\n";
         let mut client = Wire::send_to(proxy.address(), handshake("/room/7?name=ada%20l", more)).await;
         let mut server = upstream.next().await;
         let request = server.head().await;
@@ -51,7 +52,12 @@ fn the_curl_handshake_check() {
         let curl = Command::new("curl")
             .args(["--include", "--silent", "--no-buffer", "--http1.1", "--max-time", "2"])
             .args(["--header", "Connection: Upgrade", "--header", "Upgrade: websocket"])
-            .args(["--header", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "--header", "Sec-WebSocket-Version: 13"])
+            .args([
+                "--header",
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                "--header",
+                "Sec-WebSocket-Version: 13",
+            ])
             .arg(url)
             .kill_on_drop(true)
             .output();
@@ -129,7 +135,8 @@ fn early_frames_are_inspected_too() {
         let proxy = Proxy::to(upstream.address()).guest("stamp", "settings = { mark = \"!\" }").start().await;
         let frames = ["one", "two"].map(|text| Frame::text(text).masked().bytes()).concat();
         let (early, late) = frames.split_at(12);
-        let mut client = Wire::send_to(proxy.address(), [handshake("/", "").as_bytes(), early].concat()).await;
+        let mut client =
+            Wire::send_to(proxy.address(), [handshake("/", "").as_bytes(), early].concat()).await;
         let mut wire = upstream.next().await;
         let answer = switching_protocols(&wire.head().await, "");
         wire.send([answer.into_bytes(), Frame::text("welcome").bytes()].concat()).await;
@@ -138,7 +145,8 @@ fn early_frames_are_inspected_too() {
         client.send(late).await;
         for text in ["one!", "two!"] {
             let frame = wire.take(2 + 4 + 4).await;
-            let unmasked: Vec<u8> = frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(a, b)| a ^ b).collect();
+            let unmasked: Vec<u8> =
+                frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(a, b)| a ^ b).collect();
             assert_eq!(str::from_utf8(&unmasked), Ok(text));
         }
     });

@@ -74,10 +74,11 @@ async def main():
         nonlocal led, compressed
         for session in waiting:
             try:
-                compressed += await lead(sys.argv[1], session, scripts[session["script"]])
+                was_compressed = await lead(sys.argv[1], session, scripts[session["script"]])
             except Exception as error:
                 raise RuntimeError(f"{session}: {error!r}") from error
             led += 1
+            compressed += was_compressed
             if led % TELL_EVERY == 0:
                 tell(led=led)
 

@@ -23,7 +23,10 @@ pub fn plugin(name: &str) -> PathBuf {
 
 /// A test plugin, by the name of its folder below `tests/plugins`.
 pub fn guest(name: &str) -> PathBuf {
-    built(workspace().join(format!("target/plugins/test-{name}.wasm")), "sluicegate plugin build tests/plugins/*")
+    built(
+        workspace().join(format!("target/plugins/test-{name}.wasm")),
+        "sluicegate plugin build tests/plugins/*",
+    )
 }
 
 /// A component written by hand in `tests/components`, made binary in `folder`.

@@ -118,7 +118,13 @@ impl Frame {
         let mut payload = wire.take(length).await;
         payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
         assert_eq!(head[0] & 0x30, 0, "RSV2 and RSV3 belong to no extension known here");
-        Self { fin: head[0] & 0x80 != 0, rsv1: head[0] & 0x40 != 0, opcode: opcode(head[0] & 0x0f), masked, payload }
+        Self {
+            fin: head[0] & 0x80 != 0,
+            rsv1: head[0] & 0x40 != 0,
+            opcode: opcode(head[0] & 0x0f),
+            masked,
+            payload,
+        }
     }
 }
 

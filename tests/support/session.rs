@@ -144,11 +144,16 @@ impl Session {
     }
 
     /// With further lines in the client's handshake and in the upstream's answer.
-    pub async fn open_with(proxy: &Proxy, upstream: &RawUpstream, path: &str, asked: &str, answered: &str) -> Self {
-        let (client, upstream) = tokio::join!(
-            WebSocket::connect_with(proxy.address(), path, asked),
-            async { WebSocket::accept_with(upstream.next().await, answered).await }
-        );
+    pub async fn open_with(
+        proxy: &Proxy,
+        upstream: &RawUpstream,
+        path: &str,
+        asked: &str,
+        answered: &str,
+    ) -> Self {
+        let (client, upstream) = tokio::join!(WebSocket::connect_with(proxy.address(), path, asked), async {
+            WebSocket::accept_with(upstream.next().await, answered).await
+        });
         Self { client, upstream }
     }
 }

@@ -133,7 +133,8 @@ impl Wire {
     pub async fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
         self.send(&request).await;
         let head = self.head().await;
-        let bodiless = request.as_ref().starts_with(b"HEAD ") || matches!(head.status(), 100..200 | 204 | 304);
+        let bodiless =
+            request.as_ref().starts_with(b"HEAD ") || matches!(head.status(), 100..200 | 204 | 304);
         let body = if bodiless { Vec::new() } else { self.response_body(&head).await };
         Response { head, body }
     }

@@ -2,11 +2,13 @@
 
 use flate2::{Compress, Compression as Level, FlushCompress};
 
-/// What a compressor holds: the window twice, hash chains and buffers.
-pub(crate) const COMPRESSOR_BYTES: usize = 300 << 10;
+/// What a compressor with the largest window holds: the window twice, hash chains and buffers.
+pub(crate) const COMPRESSOR_BYTES: usize = 372 << 10;
 /// The smallest window flate2 makes; it panics at 8 bits.
 const WINDOW_BITS_MIN: u8 = 9;
 const WINDOW_BITS_MAX: u8 = 15;
+/// What is made room for beyond half of the message.
+const ROOM_BYTES_MIN: usize = 64;
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 pub(crate) struct Compressor {
@@ -26,12 +28,16 @@ impl Compressor {
     /// was appended is of any more use.
     pub(crate) fn compress(&mut self, mut message: &[u8], out: &mut Vec<u8>) -> Option<()> {
         loop {
-            out.reserve(message.len() / 2 + 64);
-            let read = self.stream.total_in();
-            self.stream.compress_vec(message, out, FlushCompress::Sync).ok()?;
+            let start = out.len();
+            out.resize(start + message.len() / 2 + ROOM_BYTES_MIN, 0);
+            let (read, written) = (self.stream.total_in(), self.stream.total_out());
+            self.stream.compress(message, out.get_mut(start..)?, FlushCompress::Sync).ok()?;
             let read = (self.stream.total_in() - read) as usize;
+            let written = (self.stream.total_out() - written) as usize;
             message = message.get(read..)?;
-            if message.is_empty() && out.len() < out.capacity() {
+            let full = start + written == out.len();
+            out.truncate(start + written);
+            if message.is_empty() && !full {
                 break;
             }
         }

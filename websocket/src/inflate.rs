@@ -1,7 +1,8 @@
 //! Decompressing the messages of one sender (RFC 7692 §7.2.2), in bounded steps.
 
-use flate2::{Decompress, FlushDecompress};
+use flate2::{Decompress, FlushDecompress, Status};
 
+use crate::buffer::Buffer;
 use crate::{Violation, mask};
 
 /// What an inflater holds: the 32 KiB window and its tables.
@@ -13,14 +14,16 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// A last, empty, stored block (RFC 1951 §3.2.4).
 const FINAL_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
 /// How much is unmasked at a time, and the least that is made room for.
-pub(crate) const STEP_BYTES: usize = 4096;
+const STEP_BYTES: usize = 4096;
+/// How much is inflated at a time where nobody wants it.
+pub(crate) const DISCARD_BYTES: usize = 16 << 10;
 
 /// Where inflated bytes go.
 pub(crate) enum Sink<'a> {
     /// Appended to the message so far.
-    Gather(&'a mut Vec<u8>),
+    Gather(&'a mut Buffer),
     /// Thrown away and counted; the buffer is only passed through.
-    Discard { through: &'a mut Vec<u8>, inflated: &'a mut u64 },
+    Discard { through: &'a mut [u8; DISCARD_BYTES], inflated: &'a mut u64 },
 }
 
 pub(crate) struct Inflater {
@@ -79,13 +82,13 @@ impl Inflater {
 
     fn feed(&mut self, mut input: &[u8], sink: &mut Sink<'_>, limit: u64) -> Result<(), Violation> {
         loop {
-            let out = sink.room(limit);
-            let room = out.capacity() - out.len();
+            let room = sink.room(limit);
+            let room_bytes = room.len();
             let (read, written) = (self.stream.total_in(), self.stream.total_out());
-            let status = self.stream.decompress_vec(input, out, FlushDecompress::Sync);
+            let status = self.stream.decompress(input, room, FlushDecompress::Sync);
             let read = (self.stream.total_in() - read) as usize;
             let written = (self.stream.total_out() - written) as usize;
-            let ended = matches!(status, Ok(flate2::Status::StreamEnd));
+            let ended = matches!(status, Ok(Status::StreamEnd));
             self.fresh &= read == 0;
             input = input.get(read..).unwrap_or_default();
             sink.took(written, limit)?;
@@ -96,7 +99,7 @@ impl Inflater {
                 // RFC 7692 §7.2.1 allows final blocks anywhere; what follows is a stream of its own.
                 self.reset();
             }
-            if input.is_empty() && (ended || written < room) {
+            if input.is_empty() && (ended || written < room_bytes) {
                 return Ok(());
             }
         }
@@ -104,31 +107,29 @@ impl Inflater {
 }
 
 impl Sink<'_> {
-    /// A buffer with room for at least one more byte, and not for many more than `limit` allows.
-    fn room(&mut self, limit: u64) -> &mut Vec<u8> {
+    /// Room for at least one more byte, growing in steps and not much beyond what `limit` allows.
+    fn room(&mut self, limit: u64) -> &mut [u8] {
         match self {
-            Self::Gather(out) => {
-                if out.len() == out.capacity() {
+            Self::Gather(buffer) => {
+                if buffer.free().is_empty() {
+                    let len = buffer.filled().len();
                     let limit = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
-                    let left = limit.saturating_sub(out.len()).max(1);
-                    let doubled = out.len().max(STEP_BYTES);
+                    let left = limit.saturating_sub(len).max(1);
+                    let doubled = len.max(STEP_BYTES);
                     // Not doubled to just below the limit, to be copied once more for the rest.
                     let last = left <= doubled + doubled / 8;
-                    out.reserve_exact(if last { left } else { doubled });
+                    buffer.grow(if last { left } else { doubled });
                 }
-                out
+                buffer.free()
             }
-            Self::Discard { through, .. } => {
-                through.clear();
-                through.reserve(STEP_BYTES * 4);
-                through
-            }
+            Self::Discard { through, .. } => through.as_mut_slice(),
         }
     }
 
     fn took(&mut self, written: usize, limit: u64) -> Result<(), Violation> {
-        if let Self::Discard { inflated, .. } = self {
-            **inflated += written as u64;
+        match self {
+            Self::Gather(buffer) => buffer.fill(written),
+            Self::Discard { inflated, .. } => **inflated += written as u64,
         }
         if self.inflated() > limit { Err(Violation::MessageTooLarge(limit)) } else { Ok(()) }
     }
@@ -136,7 +137,7 @@ impl Sink<'_> {
     /// How much of the message there has been so far.
     fn inflated(&self) -> u64 {
         match self {
-            Self::Gather(out) => out.len() as u64,
+            Self::Gather(buffer) => buffer.filled().len() as u64,
             Self::Discard { inflated, .. } => **inflated,
         }
     }

@@ -70,6 +70,7 @@
 
 #![forbid(unsafe_code)]
 
+mod buffer;
 mod close;
 mod control;
 mod deflate;

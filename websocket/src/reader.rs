@@ -8,7 +8,7 @@ pub use scratch::Scratch;
 use crate::control::{Control, RawControl};
 use crate::frame::{Header, Opcode, RSV1};
 use crate::framer::{DataPart, Framer, Part};
-use crate::inflate::{INFLATER_BYTES, Inflater, Sink};
+use crate::inflate::{DISCARD_BYTES, INFLATER_BYTES, Inflater, Sink};
 use crate::negotiation::Compression;
 use crate::sequence::{ReservedBits, Sequence};
 use crate::utf8::{self, Checked};
@@ -248,20 +248,25 @@ impl Reader {
         scratch: &'e mut Scratch,
     ) -> Result<Message<'e>, Violation> {
         let (text, compressed) = (header.opcode == Opcode::Text, is_compressed(header));
-        scratch.payload.clear();
         if compressed {
             let limit = self.framer.sequence.limits().message_bytes_max;
             let takeover = self.window.takeover();
             let inflater = self.window.inflater(&mut scratch.inflater);
             let checked = &mut Checked::default();
-            let (unmasked, payload) = (&mut scratch.unmasked, &mut scratch.payload);
-            inflate_checked(inflater, part, unmasked, payload, text.then_some(checked), limit)?;
-            inflater.finish(takeover, &mut Sink::Gather(payload))?;
+            let (unmasked, inflated) = (&mut scratch.unmasked, &mut scratch.inflated);
+            inflated.clear();
+            inflate_checked(inflater, part, unmasked, inflated, text.then_some(checked), limit)?;
+            inflater.finish(takeover, &mut Sink::Gather(inflated))?;
             self.window.message_ended(&mut scratch.inflater);
         } else if let Some(key) = part.key {
+            scratch.payload.clear();
             mask::append(&mut scratch.payload, part.payload, key);
         }
-        let bytes = if compressed || part.key.is_some() { &scratch.payload } else { part.payload };
+        let bytes = match part.key {
+            _ if compressed => scratch.inflated.filled(),
+            Some(_) => &scratch.payload,
+            None => part.payload,
+        };
         let payload = if text { Payload::Text(utf8::whole(bytes)?) } else { Payload::Binary(bytes) };
         Ok(Message { payload, original: part.wire, compressed })
     }
@@ -296,7 +301,8 @@ impl Reader {
         if let Some(inflated) = &mut passing.inflated {
             let limit = self.framer.sequence.limits().message_bytes_max;
             let inflater = self.window.inflater(&mut scratch.inflater);
-            let sink = &mut Sink::Discard { through: &mut scratch.discarded, inflated };
+            let through = scratch.discarded.get_or_insert_with(|| Box::new([0; DISCARD_BYTES]));
+            let sink = &mut Sink::Discard { through, inflated };
             inflater.inflate(part.payload, part.key, &mut scratch.unmasked, sink, limit)?;
             if ended {
                 inflater.finish(true, sink)?;

@@ -19,8 +19,6 @@ use crate::snapshot::Snapshot;
 const OTHER_DESCRIPTORS: u64 = 100;
 /// Instances of plugins between requests, and those that a reload makes before the old ones are gone.
 const SPARE_INSTANCES: u64 = 1_000;
-/// Hook calls that may be under way at once: those that yielded, or wait for the host.
-const CALLS_MAX: u32 = 4_000;
 /// As many descriptors as are counted on where there is no limit.
 const DESCRIPTORS_MAX: u64 = 1 << 20;
 /// Address space to reserve for instances at most, of the 128 TiB a process has.
@@ -91,7 +89,7 @@ fn pool_size(config: &Config, descriptors: u64) -> PoolSize {
     let wanted = sessions * plugins + SPARE_INSTANCES;
     let possible = RESERVED_BYTES_MAX / (memory_bytes_max as u64).max(1 << 16);
     let instances_max = u32::try_from(wanted.min(possible)).unwrap_or(u32::MAX);
-    PoolSize { instances_max, memory_bytes_max, calls_max: CALLS_MAX }
+    PoolSize { instances_max, memory_bytes_max }
 }
 
 /// A proxy needs two descriptors per session, and the usual soft limit of 1,024 is there for programs that use

@@ -17,8 +17,8 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// Guard behind each memory: less than wasmtime's 32 MiB, since bounds are checked explicitly here.
 const GUARD_BYTES: u64 = 64 * 1024;
 /// A guest's own stack, and the fiber that holds it.
-const WASM_STACK_BYTES: usize = 512 * 1024;
-const FIBER_STACK_BYTES: usize = 1024 * 1024;
+const WASM_STACK_BYTES: usize = 256 * 1024;
+const FIBER_STACK_BYTES: usize = 512 * 1024;
 /// Bounds on one component: a Rust plugin has one core module and two small adapters.
 const CORE_INSTANCES_PER_PLUGIN: u32 = 20;
 const MEMORIES_PER_PLUGIN: u32 = 2;
@@ -32,8 +32,6 @@ pub struct PoolSize {
     pub instances_max: u32,
     /// The largest `memory-max` among the plugins.
     pub memory_bytes_max: usize,
-    /// Calls that run at once: one per worker, and those that yielded meanwhile.
-    pub calls_max: u32,
 }
 
 /// Make the process's engine and start the thread that advances its epoch.
@@ -59,7 +57,8 @@ fn pooling(pool: PoolSize) -> PoolingAllocationConfig {
         .total_core_instances(pool.instances_max.saturating_mul(4))
         .total_memories(pool.instances_max)
         .total_tables(pool.instances_max.saturating_mul(2))
-        .total_stacks(pool.calls_max)
+        // A store keeps the stack of its last call for the next one: an instance that was ever called has one.
+        .total_stacks(pool.instances_max)
         .max_core_instances_per_component(CORE_INSTANCES_PER_PLUGIN)
         .max_memories_per_component(MEMORIES_PER_PLUGIN)
         .max_tables_per_component(TABLES_PER_PLUGIN)

@@ -299,7 +299,7 @@ impl Session {
     }
 
     /// Close the connections, tell the plugins.
-    pub(super) async fn finish(mut self) -> Ended {
+    pub(super) async fn finish(mut self: Box<Self>) -> Ended {
         let clean = SIDES.into_iter().all(|side| {
             let outgoing = self.outgoing.of(side);
             let closed = matches!(self.incoming.of(side).mode, Mode::Relay(_) | Mode::Inspect(_));

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use sluicegate_websocket::{CloseCode, Event, Message, Payload, Side};
-use tokio::time::Instant;
 
 use super::buffers::Buffers;
 use super::closing::Cause;
@@ -112,7 +111,11 @@ impl Session {
         self.write_out(&mut buffers.out).await;
     }
 
-    pub(super) async fn run_plugin_timers(&mut self, now: Instant) {
+    pub(super) async fn run_plugin_timers(&mut self) {
+        let now = self.timers.now();
+        if self.closing.has_begun() || !self.timers.plugins_are_due(now) {
+            return;
+        }
         let mut buffers = Buffers::take();
         self.tell_room(&buffers.out);
         if let Some(chain) = &mut self.chain {

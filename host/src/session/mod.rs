@@ -101,7 +101,7 @@ enum Event {
 // === impl Session ===
 
 impl Session {
-    pub fn new(opened: Opened) -> (Self, PerSide<Bytes>) {
+    pub fn new(opened: Opened) -> (Box<Self>, PerSide<Bytes>) {
         let now = Instant::now();
         let limits = codec_limits(&opened.settings.limits);
         let rate = opened.settings.limits.messages_rate;
@@ -135,11 +135,32 @@ impl Session {
             closing: Closing::default(),
             _held: opened.settings.held,
         };
-        (session, PerSide { client: opened.client_early, upstream: opened.upstream_early })
+        (Box::new(session), PerSide { client: opened.client_early, upstream: opened.upstream_early })
     }
 
-    /// Serve both directions until the session has ended.
-    pub async fn run(mut self, early: PerSide<Bytes>, mut drain: DrainWatch) -> Ended {
+    /// Serve both directions until the session has ended. For sessions without plugins: the task that runs this is small,
+    /// as most of the others are made of hook calls.
+    pub async fn relay_only(mut self: Box<Self>, early: PerSide<Bytes>, mut drain: DrainWatch) -> Ended {
+        for sender in SIDES {
+            let bytes = early.of(sender);
+            self.incoming.of_mut(sender).bytes += bytes.len() as u64;
+            self.relay_now(sender, bytes).await;
+        }
+        drop(early);
+        loop {
+            match self.next_event(&mut drain).await {
+                // Of a sender that nobody inspects, there are none.
+                Event::Input { buffers, .. } => buffers.give_back(),
+                Event::Deadline => self.on_deadline(),
+                Event::Drain(drain) => self.on_drain(drain),
+                Event::Ended => break,
+            }
+        }
+        Box::pin(self.finish()).await
+    }
+
+    /// The same with plugins.
+    pub async fn run(mut self: Box<Self>, early: PerSide<Bytes>, mut drain: DrainWatch) -> Ended {
         self.begin(early).await;
         loop {
             match self.next_event(&mut drain).await {
@@ -149,12 +170,18 @@ impl Session {
                     buffers.read = read;
                     buffers.give_back();
                 }
-                Event::Deadline => self.on_deadline().await,
-                Event::Drain(drain) => self.on_drain(drain).await,
+                Event::Deadline => {
+                    self.run_plugin_timers().await;
+                    self.on_deadline();
+                }
+                Event::Drain(drain) => {
+                    self.tell_plugins_of_drain().await;
+                    self.on_drain(drain);
+                }
                 Event::Ended => break,
             }
         }
-        self.finish().await
+        Box::pin(self.finish()).await
     }
 
     /// What plugins sent while opening goes first; then what the peers sent early.

@@ -73,6 +73,11 @@ impl Timers {
         *self.ping_due.of(receiver)
     }
 
+    /// Whether a plugin's timer is due.
+    pub fn plugins_are_due(&self, now: Instant) -> bool {
+        self.plugins.is_some_and(|at| at <= now)
+    }
+
     pub fn set_plugins(&mut self, at: Option<Instant>) {
         self.plugins = at;
         self.sooner(at);
@@ -93,7 +98,7 @@ impl Timers {
 
 impl Session {
     /// The sleep has rung: see to what is due, and set it anew.
-    pub(super) async fn on_deadline(&mut self) {
+    pub(super) fn on_deadline(&mut self) {
         let now = self.timers.now();
         self.end_last_words_if_due(now);
         self.closing.give_up_if_due(now);
@@ -104,9 +109,6 @@ impl Session {
             }
         }
         if !self.closing.has_begun() {
-            if self.timers.plugins.is_some_and(|at| at <= now) {
-                self.run_plugin_timers(now).await;
-            }
             self.end_if_due(now);
             self.ping_if_due(now);
         }
@@ -114,10 +116,9 @@ impl Session {
         self.timers.sleep.as_mut().reset(next);
     }
 
-    pub(super) async fn on_drain(&mut self, drain: Drain) {
+    pub(super) fn on_drain(&mut self, drain: Drain) {
         self.timers.watches_drain = false;
         let now = self.timers.now();
-        self.tell_plugins_of_drain().await;
         let end = match drain {
             Drain::Until(until) => now + spread(until.saturating_duration_since(now)),
             Drain::Now | Drain::No => now,

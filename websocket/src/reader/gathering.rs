@@ -1,6 +1,7 @@
 //! A message that comes in several frames, or in several inputs.
 
 use super::{Message, Payload, is_compressed};
+use crate::buffer::Buffer;
 use crate::frame::{Header, Opcode};
 use crate::framer::DataPart;
 use crate::inflate::{Inflater, Sink};
@@ -16,8 +17,9 @@ pub(crate) struct Gathering {
     compressed: bool,
     /// The frames as received.
     original: Vec<u8>,
-    /// What they say; left empty where it can be read in `original`.
+    /// What they say; left empty where it can be read in `original`, or has to be inflated.
     payload: Vec<u8>,
+    inflated: Buffer,
     in_place: InPlace,
     checked: Checked,
 }
@@ -36,6 +38,7 @@ impl Gathering {
         self.compressed = is_compressed(header);
         self.original.clear();
         self.payload.clear();
+        self.inflated.clear();
         self.checked = Checked::default();
         self.in_place = if header.fin && header.mask.is_none() && !self.compressed {
             InPlace::From(header.encode().len())
@@ -64,11 +67,10 @@ impl Gathering {
         if !self.text {
             return Ok(());
         }
-        let payload = match self.in_place {
-            InPlace::No => &self.payload,
-            InPlace::From(start) => self.original.get(start..).unwrap_or_default(),
-        };
-        self.checked.check(payload)
+        let mut checked = self.checked;
+        checked.check(self.payload())?;
+        self.checked = checked;
+        Ok(())
     }
 
     pub(super) fn push_compressed(
@@ -80,7 +82,7 @@ impl Gathering {
     ) -> Result<(), Violation> {
         self.push_original(part);
         let checked = self.text.then_some(&mut self.checked);
-        inflate_checked(inflater, part, unmasked, &mut self.payload, checked, limit)
+        inflate_checked(inflater, part, unmasked, &mut self.inflated, checked, limit)
     }
 
     pub(super) fn finish_compressed(
@@ -88,20 +90,25 @@ impl Gathering {
         inflater: &mut Inflater,
         takeover: bool,
     ) -> Result<(), Violation> {
-        inflater.finish(takeover, &mut Sink::Gather(&mut self.payload))
+        inflater.finish(takeover, &mut Sink::Gather(&mut self.inflated))
     }
 
     pub(super) fn message(&self) -> Result<Message<'_>, Violation> {
-        let bytes = match self.in_place {
-            InPlace::No => &self.payload,
-            InPlace::From(start) => self.original.get(start..).unwrap_or_default(),
-        };
+        let bytes = self.payload();
         let payload = if self.text { Payload::Text(utf8::whole(bytes)?) } else { Payload::Binary(bytes) };
         Ok(Message { payload, original: &self.original, compressed: self.compressed })
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.original.capacity() + self.payload.capacity()
+        self.original.capacity() + self.payload.capacity() + self.inflated.capacity()
+    }
+
+    fn payload(&self) -> &[u8] {
+        match self.in_place {
+            InPlace::From(start) => self.original.get(start..).unwrap_or_default(),
+            InPlace::No if self.compressed => self.inflated.filled(),
+            InPlace::No => &self.payload,
+        }
     }
 
     fn push_original(&mut self, part: &DataPart<'_>) {
@@ -120,14 +127,15 @@ pub(super) fn inflate_checked(
     inflater: &mut Inflater,
     part: &DataPart<'_>,
     unmasked: &mut Vec<u8>,
-    payload: &mut Vec<u8>,
+    payload: &mut Buffer,
     checked: Option<&mut Checked>,
     limit: u64,
 ) -> Result<(), Violation> {
     let inflated = inflater.inflate(part.payload, part.key, unmasked, &mut Sink::Gather(payload), limit);
     if let Some(checked) = checked {
         let within = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1);
-        checked.check(payload.get(..within).unwrap_or(payload))?;
+        let text = payload.filled();
+        checked.check(text.get(..within).unwrap_or(text))?;
     }
     inflated
 }

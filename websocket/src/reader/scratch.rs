@@ -3,9 +3,10 @@
 use super::Message;
 use super::gathering::Gathering;
 use crate::Violation;
+use crate::buffer::Buffer;
 use crate::control::Bytes;
 use crate::frame::{HEADER_BYTES_MAX, Header};
-use crate::inflate::Inflater;
+use crate::inflate::{DISCARD_BYTES, Inflater};
 
 /// The largest buffer that is kept for later messages.
 const KEPT_BYTES_MAX: usize = 1 << 20;
@@ -13,11 +14,13 @@ const KEPT_BYTES_MAX: usize = 1 << 20;
 /// Buffers for reading, lent for the length of a call: one per worker serves all its readers.
 #[derive(Default)]
 pub struct Scratch {
-    /// The payload of a message read in one step.
+    /// The payload of a message read in one step, unmasked or inflated.
     pub(super) payload: Vec<u8>,
-    /// Compressed data on its way to the inflater, and inflated data that nobody wants.
+    pub(super) inflated: Buffer,
+    /// Compressed data on its way to the inflater.
     pub(super) unmasked: Vec<u8>,
-    pub(super) discarded: Vec<u8>,
+    /// Inflated data that nobody wants.
+    pub(super) discarded: Option<Box<[u8; DISCARD_BYTES]>>,
     /// A header that was cut, of a message that nobody wants.
     pub(super) header: Bytes<HEADER_BYTES_MAX>,
     /// The last message that was read in several steps; its buffers serve the next one.
@@ -35,6 +38,9 @@ impl Scratch {
     pub(super) fn trim(&mut self) {
         if self.payload.capacity() > KEPT_BYTES_MAX {
             self.payload = Vec::new();
+        }
+        if self.inflated.capacity() > KEPT_BYTES_MAX {
+            self.inflated = Buffer::default();
         }
         if self.gathering.as_ref().is_some_and(|gathering| gathering.capacity() > KEPT_BYTES_MAX) {
             self.gathering = None;

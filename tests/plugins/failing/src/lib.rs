@@ -83,7 +83,13 @@ impl SessionHook for Failing {
 impl Session for Open {
     type Plugin = Failing;
 
-    fn on_message(&mut self, plugin: &Failing, connection: &Connection, _: Side, message: Message) -> MessageVerdict {
+    fn on_message(
+        &mut self,
+        plugin: &Failing,
+        connection: &Connection,
+        _: Side,
+        message: Message,
+    ) -> MessageVerdict {
         match message.as_text() {
             Some("fail") => _ = plugin.fail_in(Hook::OnMessage),
             Some("timer") => connection.set_timer(Duration::from_millis(10)),

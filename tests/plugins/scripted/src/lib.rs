@@ -39,7 +39,13 @@ impl SessionHook for Scripted {
 impl Session for Open {
     type Plugin = Scripted;
 
-    fn on_message(&mut self, _: &Scripted, connection: &Connection, _: Side, message: Message) -> MessageVerdict {
+    fn on_message(
+        &mut self,
+        _: &Scripted,
+        connection: &Connection,
+        _: Side,
+        message: Message,
+    ) -> MessageVerdict {
         let mut verdict = MessageVerdict::Forward;
         for line in message.as_text().unwrap_or_default().lines() {
             let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
