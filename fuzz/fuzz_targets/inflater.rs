@@ -1,5 +1,5 @@
-//! Compressed messages of any bytes: every message that is read is the one that miniz_oxide inflates, which shares
-//! no code with zlib-rs. Nobody who inspects may see anything else than the receiver will.
+//! Compressed messages of any bytes: every message that is read is the one that miniz_oxide inflates, which
+//! shares no code with zlib-rs. Nobody who inspects may see anything else than the receiver will.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any `Sec-WebSocket-Extensions` values: what is agreed was offered, both legs agree on it, and what the proxy
-//! writes itself reads back as the same. The input is the client's lines, an empty line, the upstream's lines.
+//! Any `Sec-WebSocket-Extensions` values: what is agreed was offered, both legs agree on it, and what the
+//! proxy writes itself reads back as the same. The input is the client's lines, an empty line, the upstream's.
 
 #![no_main]
 

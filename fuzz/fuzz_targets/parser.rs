@@ -1,4 +1,5 @@
-//! Any bytes, cut anywhere: the scanner and the reader come to the same as with the whole, and keep to their limits.
+//! Any bytes, cut anywhere: the scanner and the reader come to the same as with the whole, and keep to their
+//! limits.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Messages, verdicts and legs at random: the receiver reads what was decided. The tests enumerate the pairings of
-//! legs with the same peers; here the sequences get longer and stranger.
+//! Messages, verdicts and legs at random: the receiver reads what was decided. The tests enumerate the
+//! pairings of legs with the same peers; here the sequences get longer and stranger.
 
 #![no_main]
 

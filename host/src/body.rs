@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::files;
+use crate::limits::Slot;
 
 /// What went wrong with a body on its way.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,14 @@ pub enum BodyError {
 }
 
 /// The body of an answer to a client.
-pub enum ResponseBody {
+pub struct ResponseBody {
+    content: Content,
+    /// Concurrency slots of the exchange, which ends when its body does.
+    held: Vec<Slot>,
+}
+
+/// Where a body comes from.
+pub enum Content {
     Full(Full<Bytes>),
     Upstream(Timed),
     File(files::FileBody),
@@ -44,6 +52,8 @@ pub struct Timed {
 #[derive(Debug, Default)]
 pub struct Progress {
     frames: Cell<u64>,
+    /// It was asked for more, and its sender has none yet.
+    waiting: Cell<bool>,
     ended: Cell<bool>,
     failed: Cell<Option<Failed>>,
 }
@@ -63,6 +73,11 @@ impl Progress {
     /// Grows with each piece that passes.
     pub fn frames(&self) -> u64 {
         self.frames.get()
+    }
+
+    /// Its sender is what is waited for.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.get()
     }
 
     /// The last of it has passed.
@@ -107,8 +122,12 @@ impl Body for Timed {
         let this = self.get_mut();
         let frame = match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(frame) => frame.map(|frame| frame.map_err(BodyError::Broken)),
-            Poll::Pending => Some(Err(ready!(this.poll_stalled(cx)))),
+            Poll::Pending => {
+                this.progress.waiting.set(true);
+                Some(Err(ready!(this.poll_stalled(cx))))
+            }
         };
+        this.progress.waiting.set(false);
         this.sleep = None;
         match &frame {
             Some(Ok(_)) => this.progress.frames.set(this.progress.frames.get() + 1),
@@ -133,13 +152,22 @@ impl Body for Timed {
 
 impl ResponseBody {
     pub fn empty() -> Self {
-        Self::Full(Full::default())
+        Content::Full(Full::default()).into()
+    }
+
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Content::Full(Full::new(bytes.into())).into()
+    }
+
+    /// Keep `slots` until the body has ended.
+    pub fn hold(&mut self, slots: Vec<Slot>) {
+        self.held = slots;
     }
 }
 
-impl<T: Into<Bytes>> From<T> for ResponseBody {
-    fn from(bytes: T) -> Self {
-        Self::Full(Full::new(bytes.into()))
+impl From<Content> for ResponseBody {
+    fn from(content: Content) -> Self {
+        Self { content, held: Vec::new() }
     }
 }
 
@@ -151,26 +179,31 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
-            Self::Full(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Self::File(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::File),
+        let frame = match &mut self.get_mut().content {
+            Content::Full(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Content::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Content::File(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::File),
+        };
+        if let Poll::Ready(Some(Err(error))) = &frame {
+            // The head is out: all that can be done is to break off, too.
+            tracing::warn!(%error, "answer broken off");
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Full(body) => body.is_end_stream(),
-            Self::Upstream(body) => body.is_end_stream(),
-            Self::File(body) => body.is_end_stream(),
+        match &self.content {
+            Content::Full(body) => body.is_end_stream(),
+            Content::Upstream(body) => body.is_end_stream(),
+            Content::File(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(body) => body.size_hint(),
-            Self::Upstream(body) => body.size_hint(),
-            Self::File(body) => body.size_hint(),
+        match &self.content {
+            Content::Full(body) => body.size_hint(),
+            Content::Upstream(body) => body.size_hint(),
+            Content::File(body) => body.size_hint(),
         }
     }
 }

@@ -13,7 +13,7 @@ use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::body::{ResponseBody, Timed};
+use crate::body::{Content, ResponseBody, Timed};
 use crate::config::Target;
 use crate::forward::{self, Forwarded};
 use crate::guard::Verdict;
@@ -22,7 +22,7 @@ use crate::headers::{remove_hop_by_hop, set_forwarded};
 use crate::plugin::requests::{self, Decision};
 use crate::plugin::{self, Lent};
 use crate::reject::Error;
-use crate::request::{Attributes, RequestHead, ResponseHead};
+use crate::request::{Attributes, HEADERS_MAX, RequestHead, ResponseHead};
 use crate::snapshot::{Matched, Snapshot};
 use crate::upgrade::{self, Upgraded};
 use crate::upstream::Server;
@@ -59,7 +59,9 @@ pub async fn serve(connection: &Connection, request: Request<Incoming>) -> Respo
     let answer = exchange.run(&snapshot, parts, body).await;
     let answer = answer.map_err(|error| exchange.blame(error));
     exchange.log(answer.as_ref(), began);
-    answer.unwrap_or_else(|error| error.answer())
+    let mut answer = answer.unwrap_or_else(|error| error.answer());
+    answer.body_mut().hold(std::mem::take(&mut exchange.lent.request().held));
+    answer
 }
 
 // === impl Exchange ===
@@ -75,7 +77,7 @@ impl Exchange<'_> {
         let handshake = handshake?;
         let request = self.lent.request();
         let matched = snapshot.route(request.authority.as_bytes(), request.path_and_query.path());
-        let matched = matched.ok_or(Error::NoRoute)?;
+        let matched = matched.map_err(|_| Error::AmbiguousPath)?.ok_or(Error::NoRoute)?;
         self.connection.send_timeout.set(matched.route.timeouts.send);
         request.upstream = match matched.route.target {
             Target::Upstream(upstream) => Some(upstream),
@@ -106,11 +108,14 @@ impl Exchange<'_> {
         remove_hop_by_hop(&mut headers);
         // Answered by the proxy itself, when the body is asked for.
         headers.remove(header::EXPECT);
+        let authority = authority.unwrap_or(HeaderValue::from_static(""));
+        // Before the hooks: what they read of the client is the truth.
+        set_forwarded(&mut headers, self.connection.client.ip(), self.connection.scheme, &authority);
         let subprotocols = handshake.as_ref().ok().and_then(|handshake| handshake.as_ref());
         self.lent.request = Some(Box::new(RequestHead {
             method: parts.method,
             scheme: self.connection.scheme,
-            authority: authority.unwrap_or(HeaderValue::from_static("")),
+            authority,
             path_and_query: parts
                 .uri
                 .into_parts()
@@ -146,7 +151,7 @@ impl Exchange<'_> {
         let request = self.outgoing(matched.route, server).map(|()| body);
         let Forwarded { head, body } = forward::send(stream, request, timeouts).await?;
         let head = self.offer_response(matched, head).await?;
-        Ok(answer(*head, ResponseBody::Upstream(body)))
+        Ok(answer(*head, Content::Upstream(body).into()))
     }
 
     async fn file(
@@ -160,7 +165,7 @@ impl Exchange<'_> {
         *get.uri_mut() = request.path_and_query.clone().into();
         *get.headers_mut() = request.headers.clone();
         let answer = files::serve(root, fallback, get).await.map_err(files::error)?;
-        Ok(answer.map(ResponseBody::File))
+        Ok(answer.map(|body| Content::File(body).into()))
     }
 
     /// The request as it goes to `server`.
@@ -177,7 +182,6 @@ impl Exchange<'_> {
             config::HostHeader::Name(name) => Some(name.clone()),
         };
         headers.insert(header::HOST, host.unwrap_or_else(|| request.authority.clone()));
-        set_forwarded(&mut headers, request.client.ip(), request.scheme, &request.authority);
         *outgoing.headers_mut() = headers;
         outgoing
     }
@@ -249,14 +253,17 @@ fn plugin_answer(plugin: &str, answer: plugin::Response) -> Result<Response<Resp
         StatusCode::from_u16(answer.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
     let status =
         status.ok_or_else(|| Error::PluginAnswer { plugin: plugin.to_owned(), status: answer.status })?;
-    let mut response = Response::new(ResponseBody::from(answer.body));
+    let mut response = Response::new(ResponseBody::full(answer.body));
     *response.status_mut() = status;
     for field in answer.headers {
         let name = header::HeaderName::from_bytes(field.name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(&field.value))
             && name != header::CONTENT_LENGTH
         {
-            response.headers_mut().append(name, value);
+            let full = response.headers().len() >= HEADERS_MAX;
+            if full || response.headers_mut().try_append(name, value).is_err() {
+                return Err(Error::PluginHeaders { plugin: plugin.to_owned() });
+            }
         }
     }
     remove_hop_by_hop(response.headers_mut());

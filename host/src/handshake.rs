@@ -14,6 +14,9 @@ use crate::headers::{has_token, tokens};
 /// RFC 6455 §1.3.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// Subprotocols a client may offer: each is compared with all before it.
+const SUBPROTOCOLS_MAX: usize = 64;
+
 /// A client's handshake, all of it checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
@@ -32,7 +35,7 @@ pub enum HandshakeError {
     BadKey,
     #[error("handshake without sec-websocket-version 13")]
     BadVersion,
-    #[error("handshake whose sec-websocket-protocol is not a list of distinct tokens")]
+    #[error("handshake whose sec-websocket-protocol is not a list of at most 64 distinct tokens")]
     BadSubprotocols,
 }
 
@@ -122,7 +125,7 @@ fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
         let token = std::str::from_utf8(token).map_err(|_| HandshakeError::BadSubprotocols)?;
         // A subprotocol is a token, as a header name is (RFC 6455 §4.1, RFC 9110 §5.6.2).
         let valid = HeaderName::from_bytes(token.as_bytes()).is_ok();
-        if !valid || offered.iter().any(|known| known == token) {
+        if !valid || offered.len() >= SUBPROTOCOLS_MAX || offered.iter().any(|known| known == token) {
             return Err(HandshakeError::BadSubprotocols);
         }
         offered.push(token.to_owned());

@@ -102,8 +102,10 @@ impl Limits {
             return None;
         }
         drop(known);
-        let quota = Quota::with_period(rate.period.checked_div(rate.tokens)?)?
-            .allow_burst(NonZeroU32::new(rate.burst)?);
+        let each = rate.period.checked_div(rate.tokens)?;
+        // governor counts the time of a whole burst in 64 bits of nanoseconds.
+        let fits = each.as_nanos().checked_mul(u128::from(rate.burst)).is_some_and(|time| time < 1 << 62);
+        let quota = Quota::with_period(each).filter(|_| fits)?.allow_burst(NonZeroU32::new(rate.burst)?);
         let mut known = self.buckets.write().unwrap_or_else(PoisonError::into_inner);
         let limiter = known.entry((name, rate)).or_insert_with(|| Arc::new(RateLimiter::keyed(quota)));
         Some(Arc::clone(limiter))

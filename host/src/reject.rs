@@ -22,6 +22,8 @@ pub enum Error {
     Extensions(sluicegate_websocket::negotiation::NegotiationError),
     #[error("no route for this host and path")]
     NoRoute,
+    #[error("a path that servers read differently, some as one of another route")]
+    AmbiguousPath,
     #[error("client sent no more of its request body for too long")]
     BodyTimeout,
     #[error("client broke off its request body")]
@@ -40,6 +42,8 @@ pub enum Error {
     Plugin(#[from] Failure),
     #[error("plugin `{plugin}` answered with status {status}, which is not between 200 and 599")]
     PluginAnswer { plugin: String, status: u16 },
+    #[error("plugin `{plugin}` answered with more than 1,000 header lines")]
+    PluginHeaders { plugin: String },
     #[error("no such file")]
     NoFile,
     #[error("file: {0}")]
@@ -73,7 +77,7 @@ impl Error {
         match self {
             Self::Malformed(rejection) => rejection.status(),
             Self::Handshake(error) => error.status(),
-            Self::Extensions(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::Extensions(_) | Self::AmbiguousPath | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::NoRoute | Self::NoFile => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Connect(ConnectError::TimedOut { .. }) | Self::ReadTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -83,7 +87,9 @@ impl Error {
             Self::Plugin(Failure { reason: FailureReason::PoolExhausted(_), .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Plugin(_) | Self::PluginAnswer { .. } | Self::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Plugin(_) | Self::PluginAnswer { .. } | Self::PluginHeaders { .. } | Self::File(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -92,6 +98,7 @@ impl Error {
             Self::Malformed(_)
             | Self::Handshake(_)
             | Self::Extensions(_)
+            | Self::AmbiguousPath
             | Self::NoRoute
             | Self::NoFile
             | Self::BodyTimeout
@@ -101,14 +108,14 @@ impl Error {
             | Self::NoAnswer(_)
             | Self::UnaskedSwitch
             | Self::Answer(_) => Fault::Upstream,
-            Self::Plugin(_) | Self::PluginAnswer { .. } => Fault::Plugin,
+            Self::Plugin(_) | Self::PluginAnswer { .. } | Self::PluginHeaders { .. } => Fault::Plugin,
             Self::File(_) => Fault::Proxy,
         }
     }
 
     /// The answer: a client learns what it did wrong, and of other's faults no more than the status.
     pub fn answer(&self) -> Response<ResponseBody> {
-        let mut response = Response::new(ResponseBody::from(self.text()));
+        let mut response = Response::new(ResponseBody::full(self.text()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

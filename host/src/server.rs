@@ -180,7 +180,9 @@ async fn accept(socket: TcpListenerStd, listener: Arc<config::Listener>, workers
         worker.load.fetch_add(1, Ordering::Relaxed);
         let accepted = Accepted { stream, client, listener: Arc::clone(&listener) };
         if worker.connections.send(accepted).await.is_err() {
-            return tracing::error!("a worker is gone");
+            // Never the one with the fewest again.
+            worker.load.store(usize::MAX / 2, Ordering::Relaxed);
+            tracing::error!("a worker is gone");
         }
     }
 }
@@ -202,14 +204,18 @@ fn start_worker(
     let (connections, accepted) = mpsc::channel(HANDED_OVER_MAX);
     let load = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&load);
+    let (started, starting) = std::sync::mpsc::channel();
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         // What a worker owns is made in its own thread, and never leaves it.
         let worker = Rc::new(Worker::new(index, workers, snapshot));
-        match LocalRuntime::new() {
-            Ok(runtime) => runtime.block_on(work(worker, accepted, counted, drain)),
-            Err(error) => tracing::error!(%error, "a worker cannot start"),
-        }
+        let runtime = match LocalRuntime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        drop(started.send(Ok(())));
+        runtime.block_on(work(worker, accepted, counted, drain));
     })?;
+    starting.recv().map_err(io::Error::other)??;
     Ok(Handle { connections, load })
 }
 

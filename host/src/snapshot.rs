@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{self, Config, UpstreamIndex};
 use crate::plugin::load::Loader;
 use crate::plugin::{LoadError, Plugin};
-use crate::route::Routes;
+use crate::route::{Ambiguous, Routes};
 use crate::upstream::Upstream;
 
 /// What exchanges are served by.
@@ -55,9 +55,11 @@ impl Snapshot {
         })
     }
 
-    pub fn route(&self, host: &[u8], path: &str) -> Option<Matched<'_>> {
-        let (at, route) = self.routes.find(&self.config.routes, host, path)?;
-        Some(Matched { route, plugins: self.plugins.get(at).map_or(&[], Vec::as_slice) })
+    pub fn route(&self, host: &[u8], path: &str) -> Result<Option<Matched<'_>>, Ambiguous> {
+        let Some(at) = self.routes.find(host, path)? else { return Ok(None) };
+        let route = self.config.routes.get(at);
+        let plugins = self.plugins.get(at).map_or(&[][..], Vec::as_slice);
+        Ok(route.map(|route| Matched { route, plugins }))
     }
 
     pub fn upstream(&self, index: UpstreamIndex) -> Option<&Upstream> {

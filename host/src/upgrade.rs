@@ -15,16 +15,19 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use sluicegate_websocket::negotiation::{Agreement, Offers, check_answer};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use crate::body::{ResponseBody, Timed};
+use crate::body::{Content, ResponseBody, Timed};
 use crate::config::UpstreamIndex;
 use crate::exchange::{Exchange, answer};
+use crate::forward;
 use crate::handshake::{AnswerError, Handshake};
 use crate::plugin::chain::{Chain, Refused};
 use crate::plugin::connection_view::{Asked, ConnectionView};
+use crate::plugin::{CloseInfo, Closer, Plugin};
 use crate::reject::Error;
-use crate::request::ResponseHead;
+use crate::request::{RequestHead, ResponseHead};
 use crate::session::{self, Agreed, Leg};
 use crate::snapshot::Matched;
 use crate::stall::Stall;
@@ -163,9 +166,31 @@ async fn open(
         can_inspect: [true; 2],
         asked: Asked::default(),
     });
+    let (chain, request) = open_chain(matched.plugins, exchange, connection).await;
+    exchange.lent.request = request;
+    Ok(Some(Box::new(chain?)))
+}
+
+/// In a task of its own: a client that leaves meanwhile must not cut off a call amid, nor leave a plugin without its
+/// `on-close`.
+async fn open_chain(
+    plugins: &[Arc<Plugin>],
+    exchange: &mut Exchange<'_>,
+    connection: Box<ConnectionView>,
+) -> (Result<Chain, Refused>, Option<Box<RequestHead>>) {
+    let plugins = plugins.to_vec();
     let worker = exchange.connection.worker.index;
-    let chain = Chain::open(matched.plugins, worker, &mut exchange.lent, connection).await?;
-    Ok(Some(Box::new(chain)))
+    let mut lent = std::mem::take(&mut exchange.lent);
+    let (opened, opening) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        let chain = Chain::open(&plugins, worker, &mut lent, connection).await;
+        if let Err((Ok(mut chain), _)) = opened.send((chain, lent.request.take())) {
+            let reason = "the client left before the session opened";
+            chain.on_close(CloseInfo { closer: Closer::Client, clean: false, code: None, reason }).await;
+        }
+    });
+    // The task ends by sending; were it to panic, the exchange fails as if its plugin had.
+    opening.await.unwrap_or_else(|_| (Err(Refused::lost()), None))
 }
 
 fn offered(headers: &HeaderMap, inspected: bool) -> Result<Offered, Error> {
@@ -252,9 +277,9 @@ async fn refused_by_upstream(
     response: Response<Incoming>,
 ) -> Result<Response<ResponseBody>, Error> {
     let (parts, body) = response.into_parts();
-    let head = Box::new(ResponseHead { status: parts.status, headers: parts.headers });
+    let head = forward::head(parts, &body, false);
     let head = exchange.offer_response(matched, head).await?;
-    Ok(answer(*head, ResponseBody::Upstream(Timed::new(body, matched.route.timeouts.read))))
+    Ok(answer(*head, Content::Upstream(Timed::new(body, matched.route.timeouts.read)).into()))
 }
 
 /// The client's 101.

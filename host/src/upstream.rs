@@ -61,10 +61,13 @@ impl Upstream {
         deadline: Instant,
     ) -> Result<(TcpStream, &Server), ConnectError> {
         let mut failed = None;
-        for server in self.candidates(affinity) {
-            match server.connect(deadline).await {
+        let candidates = self.candidates(affinity);
+        for (tried, server) in candidates.iter().enumerate() {
+            // Each has an equal share of the time that is left, so that a dead one leaves some for the others.
+            let now = Instant::now();
+            let share = deadline.saturating_duration_since(now) / shares(candidates.len() - tried);
+            match server.connect(now + share).await {
                 Ok(stream) => return Ok((stream, server)),
-                Err(error @ ConnectError::TimedOut { .. }) => return Err(failed.unwrap_or(error)),
                 Err(error) => {
                     tracing::warn!(upstream = %self.name, %error, "server passed over");
                     failed = Some(error);
@@ -147,6 +150,10 @@ fn turns(servers: &[Server]) -> Vec<usize> {
         }
     }
     turns
+}
+
+fn shares(servers: usize) -> u32 {
+    u32::try_from(servers).unwrap_or(u32::MAX).max(1)
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

@@ -193,6 +193,10 @@ fn http_1_0_clients_are_served() {
         assert_eq!(response.status(), 200);
         client.assert_closed().await;
         assert_eq!(upstream.request().head.first_line, "GET / HTTP/1.1");
+        // It need not know about hosts; whoever speaks HTTP/1.1 must name one (RFC 9112 §3.2).
+        let response = Wire::connect(proxy.address()).await.ask("GET / HTTP/1.0\r\n\r\n").await;
+        assert_eq!(response.status(), 200);
+        assert!(upstream.requests()[1].head.has("host"), "{}", upstream.requests()[1].head);
         // An old client does not know chunks (RFC 9112 §6.1), however the upstream answers.
         let upstream = Upstream::answering(chunked("HTTP/1.1 200 OK", b"in chunks")).await;
         let proxy = Proxy::to(upstream.address()).start().await;

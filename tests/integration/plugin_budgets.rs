@@ -97,7 +97,7 @@ fn a_plugin_without_end_of_recursion_is_ended() {
         deep.say("fail").await;
         assert_eq!(deep.closed().await.0, Some(1011));
         other.assert_echo("after").await;
-        proxy.log().line(&["WARN", "failing", "on-message"]).await;
+        proxy.log().line(&["WARN", "failing", "on-message", "call stack exhausted"]).await;
         proxy.assert_running();
     });
 }

@@ -146,7 +146,7 @@ fn an_answer_that_is_none_is_500() {
             .start()
             .await;
         assert_eq!(Wire::connect(proxy.address()).await.ask(BAD).await.status(), 500);
-        proxy.log().line(&["WARN", "Plugin", "status 99"]).await;
+        proxy.log().line(&["WARN", "fault=plugin", "`failing` answered with status 99"]).await;
     });
 }
 

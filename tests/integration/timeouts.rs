@@ -41,7 +41,7 @@ fn an_upstream_that_cannot_be_reached_is_502() {
         let response = Wire::connect(proxy.address()).await.ask(GET).await;
         assert_eq!(response.status(), 502);
         assert_eq!(WebSocket::refused(proxy.address(), "/", "").await.status(), 502);
-        proxy.log().line(&["502", "Upstream", &nobody.to_string()]).await;
+        proxy.log().line(&["502", "fault=upstream", &nobody.to_string()]).await;
     });
 }
 

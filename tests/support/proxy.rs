@@ -85,9 +85,13 @@ impl Proxy {
         &self.log
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.child.id().expect("a running proxy")
+    }
+
     /// Send SIGTERM.
     pub async fn terminate(&self) {
-        let id = self.child.id().expect("a running proxy").to_string();
+        let id = self.process_id().to_string();
         let status = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
         assert!(status.success());
     }

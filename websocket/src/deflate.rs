@@ -16,7 +16,8 @@ pub(crate) struct Compressor {
 }
 
 impl Compressor {
-    /// `None` for a window that flate2 cannot make.
+    /// `None` for a window that flate2 cannot make. The level is the fastest: the next one makes small
+    /// messages a tenth smaller for seven times the work.
     pub(crate) fn new(window_bits: u8) -> Option<Self> {
         (WINDOW_BITS_MIN..=WINDOW_BITS_MAX)
             .contains(&window_bits)

@@ -62,8 +62,8 @@
 //! # Invariants
 //!
 //! * Nothing a peer sends makes this crate panic, and there is no unsafe code in it.
-//! * What a peer can make it hold is bounded by [`Limits`]: at most twice `message_bytes_max` and a little, for
-//!   the one message of each direction that has begun.
+//! * What a peer can make it hold is bounded by [`Limits`]: of each direction the one message that has begun
+//!   and its frames as received, in buffers that grow by doubling, and a compressor and an inflater.
 //! * Where the input is cut makes no difference to what comes out, errors included. (Only how much of an
 //!   unwanted message has passed when it is found not to inflate depends on it.)
 //! * flate2 is known only to `inflate` and `deflate`, simdutf8 only to `utf8`.

@@ -21,6 +21,12 @@ const OTHER_DESCRIPTORS: u64 = 100;
 const SPARE_INSTANCES: u64 = 1_000;
 /// As many descriptors as are counted on where there is no limit.
 const DESCRIPTORS_MAX: u64 = 1 << 20;
+/// Linux's default for `vm.max_map_count`.
+const MAPPINGS_MAX_USUAL: u64 = 65_530;
+/// Mappings of a process that its plugin instances cannot have.
+const OTHER_MAPPINGS: u64 = 5_000;
+/// A plugin instance takes three, and its stack two.
+const MAPPINGS_PER_INSTANCE: u64 = 5;
 /// Address space to reserve for instances at most, of the 128 TiB a process has.
 const RESERVED_BYTES_MAX: u64 = 1 << 45;
 
@@ -65,6 +71,12 @@ fn load(config: Config, descriptors: u64) -> Result<Snapshot, Failed> {
     })
 }
 
+/// Mappings the kernel lets a process have.
+fn mappings_max() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(MAPPINGS_MAX_USUAL)
+}
+
 /// The cache the configuration asks for. A start without one is slow and nothing worse.
 fn open_cache(wanted: &PluginCache) -> Option<Cache> {
     let folder = match wanted {
@@ -88,7 +100,14 @@ fn pool_size(config: &Config, descriptors: u64) -> PoolSize {
     let sessions = descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2;
     let wanted = sessions * plugins + SPARE_INSTANCES;
     let possible = RESERVED_BYTES_MAX / (memory_bytes_max as u64).max(1 << 16);
-    let instances_max = u32::try_from(wanted.min(possible)).unwrap_or(u32::MAX);
+    let mappable = mappings_max().saturating_sub(OTHER_MAPPINGS) / MAPPINGS_PER_INSTANCE;
+    if mappable < wanted && sessions * plugins > 0 {
+        tracing::info!(
+            instances_max = mappable,
+            "vm.max_map_count bounds how many plugin instances there can be"
+        );
+    }
+    let instances_max = u32::try_from(wanted.min(possible).min(mappable)).unwrap_or(u32::MAX);
     PoolSize { instances_max, memory_bytes_max }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::hash::{Hash, Hasher};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -19,6 +19,9 @@ use super::load::hex;
 
 /// Entries kept; the ones not used for longest go first.
 const ENTRIES_MAX: usize = 200;
+
+/// To be raised when what is asked of a plugin at load changes: an entry was checked by the rules of its time.
+const RULES_VERSION: u32 = 1;
 
 /// A folder of compiled plugins.
 #[derive(Debug)]
@@ -39,8 +42,7 @@ impl Cache {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let metadata = fs::metadata(folder)?;
-        let others_may_write = metadata.mode() & 0o022 != 0;
-        if !metadata.is_dir() || metadata.uid() != geteuid().as_raw() || others_may_write {
+        if !metadata.is_dir() || !is_own(&metadata) {
             let text = "not a folder of this process's user that nobody else may write";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
@@ -50,7 +52,9 @@ impl Cache {
     /// The place the system or the user has for such things; none where neither says.
     pub fn default_folder() -> Option<PathBuf> {
         // systemd's CacheDirectory= is for this service alone; the others are for all of a user's programs.
-        let own = std::env::var_os("CACHE_DIRECTORY").map(PathBuf::from);
+        // It may be several, with colons between them.
+        let own = std::env::var("CACHE_DIRECTORY").ok();
+        let own = own.and_then(|folders| folders.split(':').next().map(PathBuf::from));
         let users = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
         own.or_else(|| users.or(home).map(|caches| caches.join("sluicegate")))
@@ -59,7 +63,8 @@ impl Cache {
 
     pub fn get(&self, engine: &Engine, key: &Key) -> Option<Component> {
         let file = self.file(key);
-        if !file.is_file() {
+        let metadata = fs::metadata(&file).ok()?;
+        if !metadata.is_file() || !is_own(&metadata) {
             return None;
         }
         // SAFETY: the file was written by `put`, by this user: nobody else could write into the folder.
@@ -90,7 +95,10 @@ impl Cache {
     /// Readers see a whole file or none.
     fn write(&self, key: &Key, bytes: &[u8]) -> io::Result<()> {
         let unfinished = self.folder.join(format!("{}.{}.new", key.0, std::process::id()));
-        fs::write(&unfinished, bytes)?;
+        // On the disk before it has its name: a power cut must not leave a good name on bad code.
+        let mut file = fs::File::create(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
         fs::rename(&unfinished, self.file(key)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
     }
 
@@ -113,10 +121,10 @@ impl Cache {
 
 impl Key {
     /// All that compiled code depends on: the engine, the plugin file, and the settings that are in its image.
-    pub fn new(engine: &Engine, kind: &str, file: &[u8], settings: &str) -> Self {
+    pub fn new(engine: &Engine, kind: &str, file: &[u8], settings: Option<&str>) -> Self {
         let mut hasher = Sha256Hasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        (env!("CARGO_PKG_VERSION"), kind, file, settings).hash(&mut hasher);
+        (RULES_VERSION, env!("CARGO_PKG_VERSION"), kind, file, settings).hash(&mut hasher);
         Self(hex(&hasher.0.finalize().into()))
     }
 }
@@ -133,6 +141,11 @@ impl Hasher for Sha256Hasher {
         // Asked by nobody here: the whole digest is the key.
         0
     }
+}
+
+/// Of this process's user, and nobody else's to write.
+fn is_own(metadata: &fs::Metadata) -> bool {
+    metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
 #[cfg(test)]
@@ -164,14 +177,15 @@ mod tests {
         let cache = Cache::open(folder.path()).unwrap();
         let engine = Engine::default();
         let component = Component::new(&engine, b"\0asm\x0d\0\x01\0").unwrap();
-        let key = Key::new(&engine, "plain", b"file", "{}");
+        let key = Key::new(&engine, "plain", b"file", Some("{}"));
         assert!(cache.get(&engine, &key).is_none());
         cache.put(&key, &component);
         assert!(cache.get(&engine, &key).is_some());
         for other in [
-            Key::new(&engine, "image", b"file", "{}"),
-            Key::new(&engine, "plain", b"other", "{}"),
-            Key::new(&engine, "plain", b"file", "{\"a\":1}"),
+            Key::new(&engine, "image", b"file", Some("{}")),
+            Key::new(&engine, "plain", b"file", None),
+            Key::new(&engine, "plain", b"other", Some("{}")),
+            Key::new(&engine, "plain", b"file", Some("{\"a\":1}")),
         ] {
             assert!(cache.get(&engine, &other).is_none());
         }
@@ -182,7 +196,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();
         let engine = Engine::default();
-        let key = Key::new(&engine, "plain", b"file", "{}");
+        let key = Key::new(&engine, "plain", b"file", Some("{}"));
         fs::write(cache.file(&key), b"no code").unwrap();
         assert!(cache.get(&engine, &key).is_none());
     }

@@ -16,7 +16,7 @@ use super::instance::{Failure, FailureReason, Instance, MessageVerdict};
 use super::{
     CloseInfo, CloseReason, Closer, Lent, Message, MessageKinds, MessageRef, Plugin, Response, Side,
 };
-use crate::config::{Isolation, OnFailure};
+use crate::config::Isolation;
 
 /// Messages the plugins of one session may make in answer to one event: two that answer each other end here.
 const SENDS_PER_EVENT_MAX: usize = 4_096;
@@ -107,6 +107,13 @@ enum Payload {
     Close(CloseReason),
 }
 
+impl Refused {
+    /// The task that opened the sessions is gone.
+    pub fn lost() -> Self {
+        Self::Failed(Failure { plugin: "?".into(), hook: "open", reason: FailureReason::InstanceLost })
+    }
+}
+
 // === impl Chain ===
 
 impl Chain {
@@ -147,7 +154,10 @@ impl Chain {
                     let plugin = plugin.name();
                     return Err(Refused::Response { plugin, response: Box::new(response) });
                 }
-                Err(failure) if plugin.config.on_failure == OnFailure::Pass => failure.passed_over(),
+                Err(failure) if failure.may_pass(plugin) => {
+                    failure.passed_over();
+                    self.forget_asked();
+                }
                 Err(failure) => return Err(Refused::Failed(failure)),
             }
         }
@@ -181,6 +191,7 @@ impl Chain {
     pub async fn on_message(&mut self, sender: Side, message: MessageRef<'_>) -> Result<Outcome, Failure> {
         let to = other(sender);
         let mut next = self.first(to);
+        let mut left = false;
         while let Some(at) = next {
             next = self.after(at, to);
             let Some(member) = self.members.get_mut(at) else { break };
@@ -188,7 +199,10 @@ impl Chain {
                 continue;
             }
             let verdict = member.on_message(&mut self.lent, sender, message.clone()).await;
-            let Some(verdict) = self.survive(at, verdict)? else { continue };
+            let Some(verdict) = self.survive(at, verdict)? else {
+                left = true;
+                continue;
+            };
             if matches!(verdict, MessageVerdict::Forward) && self.nothing_asked() {
                 continue;
             }
@@ -197,7 +211,8 @@ impl Chain {
             self.follow(&mut tasks, at, Task { to, next, payload: Payload::Original }, verdict);
             return self.run(tasks, Some(message)).await;
         }
-        Ok(Outcome::Forward)
+        // Who has left wants nothing any more, and that is to be followed.
+        Ok(if left { Outcome::Steps(vec![Step::Forward]) } else { Outcome::Forward })
     }
 
     /// Run the timers that are due.
@@ -342,6 +357,13 @@ impl Chain {
         asked
     }
 
+    /// A call that failed has asked for nothing.
+    fn forget_asked(&mut self) {
+        if let Some(connection) = &mut self.lent.connection {
+            connection.asked = Asked::default();
+        }
+    }
+
     fn nothing_asked(&self) -> bool {
         self.lent.connection.as_ref().is_none_or(|connection| connection.asked.is_empty())
     }
@@ -352,12 +374,10 @@ impl Chain {
             Ok(answer) => return Ok(Some(answer)),
             Err(failure) => failure,
         };
-        if let Some(connection) = &mut self.lent.connection {
-            connection.asked = Asked::default();
-        }
+        self.forget_asked();
         let Some(member) = self.members.get_mut(at) else { return Err(failure) };
         member.leave();
-        if member.plugin.config.on_failure == OnFailure::Refuse {
+        if !failure.may_pass(&member.plugin) {
             return Err(failure);
         }
         failure.passed_over();
@@ -493,7 +513,10 @@ impl Shared {
             return Err(instance.lost());
         }
         let result = call(&mut instance).await;
-        self.lost.store(result.is_err(), Ordering::Relaxed);
+        if let Err(failure) = &result {
+            let guests_own = !matches!(failure.reason, FailureReason::PoolExhausted(_));
+            self.lost.store(guests_own, Ordering::Relaxed);
+        }
         result
     }
 }

@@ -9,9 +9,13 @@ use wasmtime::{Store, Trap};
 use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
 use super::state::{Identity, Lent, LentConnection, LentRequest, LentResponse, OutOfTime, Phase, State};
 use super::{CloseInfo, MessageRef, Plugin, Response, Side};
+use crate::config::OnFailure;
 
 pub use request_hook::RequestVerdict;
 pub use session_hook::MessageVerdict;
+
+/// wasmtime's own bound on what a guest hands over.
+const HOSTCALL_BYTES_MIN: usize = 128 << 20;
 
 /// A hook call that gave no answer. The instance is not to be used again.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,12 @@ pub enum FailureReason {
 }
 
 impl Failure {
+    /// Whether `plugin`'s configuration lets things go on without it. That no instance was free is no failure of the plugin's,
+    /// and under load is when a check must not be switched off.
+    pub fn may_pass(&self, plugin: &Plugin) -> bool {
+        plugin.config.on_failure == OnFailure::Pass && !matches!(self.reason, FailureReason::PoolExhausted(_))
+    }
+
     /// Say that the chain goes on without the plugin: its configuration has `on-failure = "pass"`.
     pub fn passed_over(&self) {
         tracing::warn!(plugin = %self.plugin, hook = self.hook, reason = %self.reason, "plugin failed, passed over");
@@ -64,7 +74,9 @@ impl Instance {
         let binding = |hook| move |error| failure(&plugin.identity, hook, error);
         let mut store = new_store(plugin, Phase::Serve);
         store.data_mut().begin_call(plugin.identity.call_time_max);
-        let instance = plugin.pre.instantiate_async(&mut store).await.map_err(failed)?;
+        let identity = &plugin.identity;
+        let instance = identity.bounded(identity.call_time_max, plugin.pre.instantiate_async(&mut store));
+        let instance = instance.await.map_err(failed)?;
         let hooks = &plugin.hooks;
         let mut this = Self {
             lifecycle: load(&hooks.lifecycle, |indices| indices.load(&mut store, &instance))
@@ -90,7 +102,8 @@ impl Instance {
         self.store.data_mut().begin_call(self.identity.configure_time_max);
         self.store.set_epoch_deadline(1);
         let refused = |text| wasmtime::format_err!("settings accepted at load were refused: {text}");
-        let result = guest.call_configure(&mut self.store, settings).await;
+        let call = guest.call_configure(&mut self.store, settings);
+        let result = self.identity.bounded(self.identity.call_time_max, call).await;
         let result = result.and_then(|configured| configured.map_err(refused));
         result.map_err(|error| failure(&self.identity, "configure", error))
     }
@@ -100,7 +113,8 @@ impl Instance {
         let Some(guest) = &self.request else { return Ok(RequestVerdict::Pass) };
         begin(&mut self.store, &self.identity, lent);
         let request = Resource::<LentRequest>::new_borrow(0);
-        let result = guest.call_on_request(&mut self.store, request).await;
+        let call = guest.call_on_request(&mut self.store, request);
+        let result = self.identity.bounded(self.identity.call_time_max, call).await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-request", error))
     }
@@ -111,7 +125,8 @@ impl Instance {
         begin(&mut self.store, &self.identity, lent);
         let request = Resource::<LentRequest>::new_borrow(0);
         let response = Resource::<LentResponse>::new_borrow(0);
-        let result = guest.call_on_response(&mut self.store, request, response).await;
+        let call = guest.call_on_response(&mut self.store, request, response);
+        let result = self.identity.bounded(self.identity.call_time_max, call).await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-response", error))
     }
@@ -122,7 +137,9 @@ impl Instance {
         begin(&mut self.store, &self.identity, lent);
         let request = Resource::<LentRequest>::new_borrow(0);
         let connection = Resource::<LentConnection>::new_borrow(0);
-        let result = guest.session().call_open(&mut self.store, request, connection).await;
+        let hook = guest.session();
+        let call = hook.call_open(&mut self.store, request, connection);
+        let result = self.identity.bounded(self.identity.call_time_max, call).await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "open", error))
     }
@@ -139,7 +156,8 @@ impl Instance {
         begin(&mut self.store, &self.identity, lent);
         let connection = Resource::<LentConnection>::new_borrow(0);
         let hook = guest.session();
-        let result = hook.call_on_message(&mut self.store, session_state, connection, sender, message).await;
+        let call = hook.call_on_message(&mut self.store, session_state, connection, sender, message);
+        let result = self.identity.bounded(self.identity.call_time_max, call).await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-message", error))
     }
@@ -149,7 +167,9 @@ impl Instance {
         let guest = session(&self.session, &self.identity)?;
         begin(&mut self.store, &self.identity, lent);
         let connection = Resource::<LentConnection>::new_borrow(0);
-        let result = guest.session().call_on_timer(&mut self.store, session_state, connection).await;
+        let hook = guest.session();
+        let call = hook.call_on_timer(&mut self.store, session_state, connection);
+        let result = self.identity.bounded(self.identity.call_time_max, call).await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-timer", error))
     }
@@ -159,7 +179,9 @@ impl Instance {
         let guest = session(&self.session, &self.identity)?;
         begin(&mut self.store, &self.identity, lent);
         let connection = Resource::<LentConnection>::new_borrow(0);
-        let result = guest.session().call_on_drain(&mut self.store, session_state, connection).await;
+        let hook = guest.session();
+        let call = hook.call_on_drain(&mut self.store, session_state, connection);
+        let result = self.identity.bounded(self.identity.call_time_max, call).await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-drain", error))
     }
@@ -174,7 +196,9 @@ impl Instance {
         let guest = session(&self.session, &self.identity)?;
         begin(&mut self.store, &self.identity, lent);
         let connection = Resource::<LentConnection>::new_borrow(0);
-        let result = guest.session().call_on_close(&mut self.store, session_state, connection, closed).await;
+        let hook = guest.session();
+        let call = hook.call_on_close(&mut self.store, session_state, connection, closed);
+        let result = self.identity.bounded(self.identity.call_time_max, call).await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-close", error))
     }
@@ -191,7 +215,8 @@ impl Instance {
     pub async fn drop_session(&mut self, session_state: ResourceAny) -> Result<(), Failure> {
         self.store.data_mut().begin_call(self.identity.call_time_max);
         self.store.set_epoch_deadline(1);
-        let result = session_state.resource_drop_async(&mut self.store).await;
+        let call = session_state.resource_drop_async(&mut self.store);
+        let result = self.identity.bounded(self.identity.call_time_max, call).await;
         result.map_err(|error| failure(&self.identity, "drop", error))
     }
 }
@@ -207,6 +232,9 @@ pub(super) fn new_store(plugin: &Plugin, phase: Phase) -> Store<State> {
 /// Limits and ticks, in every store there is.
 pub(super) fn prepare(store: &mut Store<State>) {
     store.limiter(|state| &mut state.memory);
+    // What a guest may hand over in one call: all it can hold.
+    let memory_bytes_max = store.data().identity.memory_bytes_max;
+    store.set_hostcall_fuel(memory_bytes_max.max(HOSTCALL_BYTES_MIN));
     store.epoch_deadline_callback(|mut context| context.data_mut().tick());
     store.set_epoch_deadline(1);
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
@@ -156,9 +157,14 @@ impl Loader {
             limits: Arc::clone(&self.limits),
             log: host::log::Allowance::default(),
             call_time_max: config.call_time_max,
+            memory_bytes_max: config.memory_bytes_max,
+            waits: AtomicBool::new(true),
             configure_time_max: config.configure_time_max,
         });
         let (component, configure_each) = self.configured(config, &identity, file).await?;
+        let description = component.component_type();
+        let waits = description.imports(&self.engine).any(|(name, _)| name.starts_with("wasi:io/poll"));
+        identity.waits.store(waits, Ordering::Relaxed);
         let pre = self.link(&component)?;
         Ok(Arc::new(Plugin {
             hooks: hooks(&pre)?,
@@ -178,8 +184,9 @@ impl Loader {
         identity: &Arc<Identity>,
         file: Vec<u8>,
     ) -> Result<(Component, Option<String>), LoadErrorKind> {
+        let [image, plain] =
+            ["image", "plain"].map(|kind| Key::new(&self.engine, kind, &file, config.settings.as_deref()));
         let settings = config.settings.as_deref().unwrap_or("{}");
-        let [image, plain] = ["image", "plain"].map(|kind| Key::new(&self.engine, kind, &file, settings));
         if let Some(cache) = &self.cache {
             if let Some(component) = cache.get(&self.engine, &image) {
                 return Ok((component, None));
@@ -261,7 +268,8 @@ impl Loader {
             FailureReason::OutOfTime => LoadErrorKind::ConfigureTime,
             reason => LoadErrorKind::Configure(reason.to_string()),
         };
-        let instance = pre.instantiate_async(&mut store).await.map_err(failed)?;
+        let instance = identity.bounded(identity.configure_time_max, pre.instantiate_async(&mut store));
+        let instance = instance.await.map_err(failed)?;
         let indices = lifecycle::GuestIndices::new(&pre)
             .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
         let guest = indices
@@ -269,7 +277,8 @@ impl Loader {
             .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
         store.data_mut().begin_call(identity.configure_time_max);
         store.set_epoch_deadline(1);
-        let configured = guest.call_configure(&mut store, settings).await.map_err(failed)?;
+        let call = guest.call_configure(&mut store, settings);
+        let configured = identity.bounded(identity.configure_time_max, call).await.map_err(failed)?;
         configured.map_err(|text| LoadErrorKind::Settings(text.to_string()))?;
         Ok((store, instance))
     }

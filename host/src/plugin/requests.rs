@@ -24,20 +24,17 @@ pub async fn on_request(
 ) -> Result<Decision, Failure> {
     for plugin in plugins.iter().filter(|plugin| plugin.has_request_hook()) {
         let before = passes_over(plugin).then(|| Edits::of(lent.request()));
-        // Taken for one call: a failed instance is not put back.
-        let mut instance = plugin.take(worker).await?;
-        match (instance.on_request(lent).await, before) {
+        match (call_request(plugin, worker, lent).await, before) {
             (Ok(verdict), _) => {
-                plugin.put_back(worker, instance);
                 if let RequestVerdict::Respond(response) = verdict {
                     return Ok(Decision::Respond { plugin: plugin.name(), response });
                 }
             }
-            (Err(failure), Some(before)) => {
+            (Err(failure), Some(before)) if failure.may_pass(plugin) => {
                 failure.passed_over();
                 before.restore(lent.request());
             }
-            (Err(failure), None) => return Err(failure),
+            (Err(failure), _) => return Err(failure),
         }
     }
     Ok(Decision::Pass)
@@ -49,18 +46,36 @@ pub async fn on_response(plugins: &[Arc<Plugin>], worker: usize, lent: &mut Lent
         let before = lent.response.as_ref().filter(|_| passes_over(plugin));
         let before: Option<(StatusCode, _)> =
             before.map(|response| (response.status, response.headers.clone()));
-        let mut instance = plugin.take(worker).await?;
-        match (instance.on_response(lent).await, before) {
-            (Ok(()), _) => plugin.put_back(worker, instance),
-            (Err(failure), Some((status, headers))) => {
+        match (call_response(plugin, worker, lent).await, before) {
+            (Ok(()), _) => {}
+            (Err(failure), Some((status, headers))) if failure.may_pass(plugin) => {
                 failure.passed_over();
                 if let Some(response) = &mut lent.response {
                     (response.status, response.headers) = (status, headers);
                 }
             }
-            (Err(failure), None) => return Err(failure),
+            (Err(failure), _) => return Err(failure),
         }
     }
+    Ok(())
+}
+
+/// An instance is taken for one call; one that failed is not put back.
+async fn call_request(
+    plugin: &Arc<Plugin>,
+    worker: usize,
+    lent: &mut Lent,
+) -> Result<RequestVerdict, Failure> {
+    let mut instance = plugin.take(worker).await?;
+    let verdict = instance.on_request(lent).await?;
+    plugin.put_back(worker, instance);
+    Ok(verdict)
+}
+
+async fn call_response(plugin: &Arc<Plugin>, worker: usize, lent: &mut Lent) -> Result<(), Failure> {
+    let mut instance = plugin.take(worker).await?;
+    instance.on_response(lent).await?;
+    plugin.put_back(worker, instance);
     Ok(())
 }
 

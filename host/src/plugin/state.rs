@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
@@ -39,7 +39,10 @@ pub struct Identity {
     pub limits: Arc<Limits>,
     pub log: super::host::log::Allowance,
     pub call_time_max: Duration,
+    pub memory_bytes_max: usize,
     pub configure_time_max: Duration,
+    /// Whether the guest can wait for anything, so that its own running time does not bound a call.
+    pub waits: AtomicBool,
 }
 
 /// The data of one instance's store.
@@ -77,6 +80,25 @@ pub(super) struct Budget {
 #[derive(Debug, thiserror::Error)]
 #[error("ran longer than its budget")]
 pub struct OutOfTime;
+
+/// How much longer than it may run a call may last, where its guest can wait, and the least of it.
+const WAIT_FACTOR: u32 = 10;
+const WAIT_TIME_MIN: Duration = Duration::from_secs(1);
+
+impl Identity {
+    /// A call, ended when it waits for too long.
+    pub async fn bounded<T>(
+        &self,
+        time_max: Duration,
+        call: impl Future<Output = wasmtime::Result<T>>,
+    ) -> wasmtime::Result<T> {
+        if !self.waits.load(Ordering::Relaxed) {
+            return call.await;
+        }
+        let wait_max = time_max.saturating_mul(WAIT_FACTOR).max(WAIT_TIME_MIN);
+        tokio::time::timeout(wait_max, call).await.unwrap_or_else(|_| Err(OutOfTime.into()))
+    }
+}
 
 // === impl Lent ===
 

@@ -113,8 +113,12 @@ impl Closing {
         self.last_words.or(self.deadline).filter(|_| !self.gave_up)
     }
 
-    pub fn give_up_if_due(&mut self, now: Instant) {
-        self.gave_up |= self.deadline.is_some_and(|deadline| deadline <= now);
+    /// `going_on`: a peer still takes what is left for it, so it may have more time.
+    pub fn give_up_if_due(&mut self, now: Instant, going_on: bool) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.gave_up = !going_on;
+            self.deadline = Some(now + CLOSE_TIMEOUT);
+        }
     }
 
     fn begin(&mut self, cause: Cause, now: Instant) -> Option<Instant> {
@@ -281,8 +285,9 @@ impl Session {
     /// close the underlying TCP connection" (RFC 6455 §5.5.1): each leg for itself, whatever the other has still to say.
     pub(super) fn shut_if_closed(&mut self, cx: &mut Context<'_>, side: Side) {
         let outgoing = self.outgoing.of_mut(side);
-        let sent = outgoing.outbound.is_closed() && outgoing.waiting_bytes() == 0;
-        if sent && !outgoing.shut && self.incoming.of(side).is_closed() {
+        let closed = outgoing.outbound.is_closed() && self.incoming.of(side).is_closed();
+        // After half a frame no close frame can be sent; the end of the stream has to say it.
+        if (closed || outgoing.torn) && outgoing.waiting_bytes() == 0 && !outgoing.shut {
             outgoing.shut = Pin::new(self.legs.of_mut(side)).poll_shutdown(cx).is_ready();
         }
     }

@@ -75,16 +75,17 @@ impl Session {
         match chain.on_message(plugin_side(sender), seen).await {
             Ok(Outcome::Forward) => {
                 let outgoing = self.outgoing.of_mut(receiver);
-                let out = out.of_mut(receiver);
-                if last && out.is_empty() && outgoing.outbound.passes(&message) {
+                if last && out.of(receiver).is_empty() && outgoing.outbound.passes(&message) {
                     let leg = self.legs.of_mut(receiver);
                     let written =
                         poll_fn(|cx| Poll::Ready(outgoing.write_through(cx, leg, message.original))).await;
                     if let Err(error) = written {
+                        // What was said to the sender goes before the close frame that this leads to.
+                        self.write_out(out).await;
                         self.lose_receiver(receiver, error);
                     }
                 } else {
-                    outgoing.outbound.forward(&message, out, &mut masks::next);
+                    outgoing.outbound.forward(&message, out.of_mut(receiver), &mut masks::next);
                 }
             }
             Ok(Outcome::Steps(steps)) => {
@@ -220,7 +221,8 @@ impl Session {
     fn tell_room(&mut self, out: &PerSide<Vec<u8>>) {
         let bytes_max = self.limits.waiting_bytes_max;
         let room = |side: Side, outgoing: &Outgoing| {
-            bytes_max.saturating_sub(outgoing.waiting_bytes()).saturating_sub(out.of(side).len())
+            let taken = outgoing.waiting_bytes() + outgoing.held_bytes() + out.of(side).len();
+            bytes_max.saturating_sub(taken)
         };
         let room = [room(Side::Client, &self.outgoing.client), room(Side::Upstream, &self.outgoing.upstream)];
         let can_inspect = [self.incoming.client.can_inspect(), self.incoming.upstream.can_inspect()];

@@ -81,6 +81,8 @@ pub struct Session {
     outgoing: PerSide<Outgoing>,
     chain: Option<Box<Chain>>,
     limits: config::Limits,
+    /// Who is read first: not the one whose messages were inspected last.
+    turn: Side,
     timers: Timers,
     closing: Closing,
     _held: Vec<Slot>,
@@ -131,6 +133,7 @@ impl Session {
             legs: PerSide { client: opened.client, upstream: opened.upstream },
             chain: opened.chain,
             limits: opened.settings.limits,
+            turn: Side::Client,
             timers: Timers::new(opened.settings.timeouts, opened.settings.ping, now),
             closing: Closing::default(),
             _held: opened.settings.held,
@@ -206,13 +209,14 @@ impl Session {
     async fn next_event(&mut self, drain: &mut DrainWatch) -> Event {
         let watching = self.timers.watches_drain();
         poll_fn(|cx| {
-            if let Poll::Ready(event) = self.poll_legs(cx) {
-                return Poll::Ready(event);
-            }
+            // Before the legs: a peer that always has something to say must not hold these off.
             if watching && let Poll::Ready(drain) = drain.poll(cx) {
                 return Poll::Ready(Event::Drain(drain));
             }
-            self.timers.poll(cx).map(|()| Event::Deadline)
+            if self.timers.poll(cx).is_ready() {
+                return Poll::Ready(Event::Deadline);
+            }
+            self.poll_legs(cx)
         })
         .await
     }
@@ -227,7 +231,7 @@ impl Session {
             }
             let mut progress = false;
             let mut input = None;
-            for sender in SIDES {
+            for sender in [self.turn, self.turn.other()] {
                 if input.is_some() || !self.may_read(sender) {
                     continue;
                 }
@@ -250,6 +254,7 @@ impl Session {
                 }
             }
             if let Some((sender, bytes)) = input {
+                self.turn = sender.other();
                 let buffers = buffers.take().unwrap_or_else(Buffers::take);
                 return Poll::Ready(Event::Input { sender, bytes, buffers });
             }
@@ -274,9 +279,7 @@ impl Session {
     fn may_read(&self, sender: Side) -> bool {
         let incoming = self.incoming.of(sender);
         let room = |receiver| self.outgoing.of(receiver).waiting_bytes() < self.limits.waiting_bytes_max;
-        // A plugin may answer the sender itself: then that way, too, must have room.
-        let rooms = room(sender.other()) && (room(sender) || self.chain.is_none());
-        !incoming.ended && !incoming.is_closed() && rooms
+        !incoming.ended && !incoming.is_closed() && room(sender.other())
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use sluicegate_websocket::Outbound;
 use tokio::io::AsyncWrite;
@@ -11,6 +12,9 @@ use tokio::time::Instant;
 use super::leg::Leg;
 use super::masks;
 use crate::plugin::Message;
+
+/// A closing session does not wait for a receiver that has taken nothing for so long.
+const STALLED_TIME: Duration = Duration::from_secs(5);
 
 /// The way out to one receiver.
 pub struct Outgoing {
@@ -61,6 +65,11 @@ impl Outgoing {
         self.held.push(message);
     }
 
+    /// Bytes of messages that are held.
+    pub fn held_bytes(&self) -> usize {
+        self.held.iter().map(Message::len).sum()
+    }
+
     pub fn holds(&self) -> bool {
         !self.held.is_empty()
     }
@@ -70,6 +79,13 @@ impl Outgoing {
         for message in std::mem::take(&mut self.held) {
             self.append(|outbound, out| outbound.inject(message.payload(), out, &mut masks::next));
         }
+    }
+
+    /// Whether something waits, and the receiver has taken some of it lately.
+    pub fn goes_on(&self, now: Instant) -> bool {
+        let stalled =
+            self.stalled_since.is_some_and(|since| now.saturating_duration_since(since) >= STALLED_TIME);
+        self.waiting_bytes() > 0 && !stalled
     }
 
     pub fn is_lost(&self) -> bool {

@@ -101,7 +101,8 @@ impl Session {
     pub(super) fn on_deadline(&mut self) {
         let now = self.timers.now();
         self.end_last_words_if_due(now);
-        self.closing.give_up_if_due(now);
+        let going_on = SIDES.into_iter().any(|side| self.outgoing.of(side).goes_on(now));
+        self.closing.give_up_if_due(now, going_on);
         for receiver in SIDES {
             let stalled = self.outgoing.of(receiver).stalled_since;
             if stalled.is_some_and(|since| reached(since, self.timers.timeouts.send, now)) {

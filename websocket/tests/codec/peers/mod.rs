@@ -1,5 +1,5 @@
-//! Peers for the codec, as plain as can be: a sender that writes frames, a receiver that reads them, and a relay
-//! of random verdicts between the two. The fuzz targets use them as well.
+//! Peers for the codec, as plain as can be: a sender that writes frames, a receiver that reads them, and a
+//! relay of random verdicts between the two. The fuzz targets use them as well.
 
 mod inflate;
 mod receiver;

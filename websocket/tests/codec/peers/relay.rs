@@ -1,5 +1,5 @@
-//! One direction of a session with a verdict on every message. It panics where the receiver reads anything else than
-//! was decided.
+//! One direction of a session with a verdict on every message. It panics where the receiver reads anything
+//! else than was decided.
 
 use sluicegate_websocket::{Compression, Event, Message, Outbound, Payload, Reader, Scratch, Side, Wanted};
 
