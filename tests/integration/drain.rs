@@ -13,7 +13,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 #[test]
 fn rfc6455_7_4_1_sessions_are_closed_with_1001() {
     run(async {
-        let mut both = BothWays::start_with("shutdown-grace = \"3s\"", "").await;
+        let mut both = BothWays::start_with("shutdown-grace = \"10s\"", "").await;
         let mut sessions = Vec::new();
         for way in WAYS {
             sessions.push(both.session(way).await);

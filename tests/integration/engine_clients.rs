@@ -60,7 +60,9 @@ fn mqtt_over_websocket() {
         let proxy = engine_modes::start(broker.address, "").await;
         let url = format!("ws://{}", proxy.address());
         let told = Peer::client("mqtt-client.js", &[&[url.as_str()], &MODES[..]].concat()).await;
-        let both_versions = |mode| [4, 5].map(|version| json!({"mode": mode, "version": version, "heard": 12, "will": "gone"}));
+        let both_versions = |mode| {
+            [4, 5].map(|version| json!({"mode": mode, "version": version, "heard": 12, "will": "gone"}))
+        };
         assert_eq!(told, json!(MODES.map(both_versions).concat()));
     });
 }

@@ -18,8 +18,10 @@ const SHUFFLES: usize = 16;
 fn agreements() -> Vec<(Parameters, Parameters)> {
     let mut agreements = vec![(Parameters::new(), Parameters::new())];
     let takeover = |name: &'static str| move |offered, answered| (flag(name, offered), flag(name, answered));
-    let server = takeovers().map(|(offered, answered)| takeover("server_no_context_takeover")(offered, answered));
-    let client = takeovers().map(|(offered, answered)| takeover("client_no_context_takeover")(offered, answered));
+    let server =
+        takeovers().map(|(offered, answered)| takeover("server_no_context_takeover")(offered, answered));
+    let client =
+        takeovers().map(|(offered, answered)| takeover("client_no_context_takeover")(offered, answered));
     for choices in [server.to_vec(), client.to_vec(), server_windows(), client_windows()] {
         let with = |(offer, answer): &(Parameters, Parameters)| {
             let (offer, answer) = (offer.clone(), answer.clone());
@@ -63,7 +65,10 @@ fn client_windows() -> Vec<(Parameters, Parameters)> {
 /// Windows offered, and the same or narrower ones answered.
 fn narrower() -> impl Iterator<Item = (u8, u8)> {
     WINDOW_BITS.into_iter().flat_map(|offered| {
-        WINDOW_BITS.into_iter().filter(move |answered| *answered <= offered).map(move |answered| (offered, answered))
+        WINDOW_BITS
+            .into_iter()
+            .filter(move |answered| *answered <= offered)
+            .map(move |answered| (offered, answered))
     })
 }
 
@@ -104,7 +109,10 @@ fn verdict_rounds(seed: usize) -> Vec<Round> {
             (format!("verdict drop {payload}"), vec![]),
             (format!("verdict replace verdict drop {payload}"), vec![]),
             (format!("upstream {payload}\nverdict drop"), vec![payload.clone()]),
-            (format!("upstream {payload}\nverdict replace 2 {payload}"), vec![payload.clone(), format!("2 {payload}")]),
+            (
+                format!("upstream {payload}\nverdict replace 2 {payload}"),
+                vec![payload.clone(), format!("2 {payload}")],
+            ),
             (format!("verdict replace client {payload}"), vec![payload.clone(), format!("client {payload}")]),
         ]);
     }
@@ -132,7 +140,11 @@ fn matrix() -> (Plan, Led) {
     let mut sessions = 0;
     for mode in [&MODES[..], &[SCRIPTED]].concat() {
         let mut session = |offer: Option<&Parameters>, answer: Option<&Parameters>| {
-            let script = if mode == SCRIPTED { format!("verdicts {}", sessions % SHUFFLES) } else { "plain".to_owned() };
+            let script = if mode == SCRIPTED {
+                format!("verdicts {}", sessions % SHUFFLES)
+            } else {
+                "plain".to_owned()
+            };
             plan.session(mode, &script, offer, answer);
             sessions += 1;
         };
@@ -175,7 +187,9 @@ fn messages_of_all_sizes() -> Vec<Value> {
             for pieces in [1, 3] {
                 let compress = messages.len() % 3 != 0;
                 messages.push(json!({"text": unit, "size": size, "pieces": pieces, "compress": compress}));
-                messages.push(json!({"binary": "AAEC/w==", "size": size, "pieces": pieces, "compress": compress}));
+                messages.push(
+                    json!({"binary": "AAEC/w==", "size": size, "pieces": pieces, "compress": compress}),
+                );
             }
         }
     }

@@ -14,8 +14,7 @@ const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-const DEFLATE_WITHOUT_TAKEOVER: &str =
-    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
+const DEFLATE_WITHOUT_TAKEOVER: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
 
 /// Frames as bytes: of each the first one, and the payload.
 #[derive(Clone, Debug)]
@@ -58,12 +57,19 @@ impl Peers {
     }
 
     /// Who sends these bytes is told `code`; the other side, too, that it goes on no more. Either side sends them once.
-    async fn assert_told(&self, code: u16, modes: &[&str], extensions: &str, bytes: impl Fn(bool) -> Vec<u8>) {
+    async fn assert_told(
+        &self,
+        code: u16,
+        modes: &[&str],
+        extensions: &str,
+        bytes: impl Fn(bool) -> Vec<u8>,
+    ) {
         for mode in modes {
             for by_client in [true, false] {
                 let case = format!("{mode}, by client: {by_client}, {:x?}", bytes(by_client));
                 let Session { mut client, mut upstream } = self.session(mode, extensions).await;
-                let (from, to) = if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+                let (from, to) =
+                    if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
                 from.wire.send(bytes(by_client)).await;
                 let lost = close_code(to).await;
                 assert_eq!(lost, Some(if by_client { 1001 } else { 1014 }), "{case}");
@@ -86,10 +92,15 @@ impl Peers {
         for mode in modes {
             for by_client in [true, false] {
                 let Session { mut client, mut upstream } = self.session(mode, extensions).await;
-                let (from, to) = if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+                let (from, to) =
+                    if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
                 let bytes = frames.bytes(by_client);
                 from.wire.send(&bytes).await;
-                assert_eq!(to.wire.take(bytes.len()).await, bytes, "{mode}, by client: {by_client}, {frames:?}");
+                assert_eq!(
+                    to.wire.take(bytes.len()).await,
+                    bytes,
+                    "{mode}, by client: {by_client}, {frames:?}"
+                );
             }
         }
     }
@@ -111,7 +122,9 @@ fn rfc6455_5_2_reserved_bits_and_opcodes_are_1002() {
         let peers = Peers::start("").await;
         let mut cases = Vec::new();
         for reserved in RSV {
-            cases.extend([TEXT, BINARY, CLOSE, PING, PONG].map(|opcode| Frames::of([(FIN | reserved | opcode, &[])])));
+            cases.extend(
+                [TEXT, BINARY, CLOSE, PING, PONG].map(|opcode| Frames::of([(FIN | reserved | opcode, &[])])),
+            );
             cases.push(Frames::of([(TEXT, b"a"), (FIN | reserved, b"b")]));
         }
         cases.push(Frames::of([(FIN | RSV[0] | RSV[1] | RSV[2] | TEXT, b"a")]));
@@ -201,8 +214,12 @@ fn rfc6455_5_5_control_frames_are_whole_and_short_or_1002() {
         let peers = Peers::start("").await;
         for opcode in [CLOSE, PING, PONG] {
             let payload = [&1000_u16.to_be_bytes()[..], &[b'x'; 124]].concat();
-            peers.assert_frames_told(1002, &[RELAY, FORWARD], "", Frames::of([(FIN | opcode, &payload)])).await;
-            peers.assert_frames_told(1002, &[RELAY, FORWARD], "", Frames::of([(opcode, &payload[..2])])).await;
+            peers
+                .assert_frames_told(1002, &[RELAY, FORWARD], "", Frames::of([(FIN | opcode, &payload)]))
+                .await;
+            peers
+                .assert_frames_told(1002, &[RELAY, FORWARD], "", Frames::of([(opcode, &payload[..2])]))
+                .await;
             let fragments = Frames::of([(opcode, &payload[..2]), (FIN, &payload[..2])]);
             peers.assert_frames_told(1002, &[RELAY, FORWARD], "", fragments).await;
             peers.assert_passes(&MODES, "", Frames::of([(FIN | opcode, &payload[..125])])).await;
@@ -221,7 +238,9 @@ fn rfc6455_7_4_close_frames_that_say_what_none_may_say() {
         peers.assert_frames_told(1002, &[RELAY, FORWARD], "", Frames::of([(FIN | CLOSE, &[3])])).await;
         for reason in [&b"\xff"[..], b"cut \xe2\x82", b"\xed\xa0\x80"] {
             let payload = [&1000_u16.to_be_bytes(), reason].concat();
-            peers.assert_frames_told(1007, &[RELAY, FORWARD], "", Frames::of([(FIN | CLOSE, &payload)])).await;
+            peers
+                .assert_frames_told(1007, &[RELAY, FORWARD], "", Frames::of([(FIN | CLOSE, &payload)]))
+                .await;
         }
     });
 }
@@ -382,8 +401,10 @@ fn bytes_that_come_one_by_one_are_the_same_bytes() {
             for by_client in [true, false] {
                 let mut heard = Vec::new();
                 for step in [1, 3, usize::MAX] {
-                    let Session { mut client, mut upstream } = peers.session(mode, DEFLATE_WITHOUT_TAKEOVER).await;
-                    let (from, to) = if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+                    let Session { mut client, mut upstream } =
+                        peers.session(mode, DEFLATE_WITHOUT_TAKEOVER).await;
+                    let (from, to) =
+                        if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
                     let bytes = conversation().bytes(by_client);
                     let send = async {
                         for bytes in bytes.chunks(step.min(bytes.len())) {
@@ -394,11 +415,18 @@ fn bytes_that_come_one_by_one_are_the_same_bytes() {
                     heard.push(tokio::join!(send, said(to)).1);
                 }
                 let (messages, controls) = &heard[0];
-                assert_eq!((messages.len(), controls.len()), (4 + hellos().len(), 3), "{mode}, by client: {by_client}");
+                assert_eq!(
+                    (messages.len(), controls.len()),
+                    (4 + hellos().len(), 3),
+                    "{mode}, by client: {by_client}"
+                );
                 assert_eq!(messages[0], Frame::text("grüß dich"));
                 assert_eq!(messages[2], Frame::text("in three frames"));
                 assert_eq!(controls[2], Frame::close(1000, "bye"));
-                assert!(heard.iter().all(|one| one == &heard[0]), "{mode}, by client: {by_client}, {heard:?}");
+                assert!(
+                    heard.iter().all(|one| one == &heard[0]),
+                    "{mode}, by client: {by_client}, {heard:?}"
+                );
             }
         }
     });

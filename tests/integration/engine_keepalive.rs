@@ -1,5 +1,6 @@
 //! The proxy's own pings (`ping`), the peers' pings, and sessions whose time is up.
 
+use futures_util::future::join_all;
 use serde_json::Value;
 use sluicegate_tests::{Frame, Opcode, Peer, RawUpstream, Session, WebSocket, run};
 
@@ -35,20 +36,26 @@ fn rfc6455_5_5_2_a_peer_that_shows_no_sign_of_life_is_found_and_both_legs_end() 
     run(async {
         let server = RawUpstream::start().await;
         let proxy = engine_modes::start(server.address(), PING).await;
-        let silent = async |mode: &str, silent_client: bool| {
-            let Session { mut client, mut upstream } = Session::open_at(&proxy, &server, mode).await;
-            let (silent, lively) = if silent_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
-            ping(silent).await;
-            let (told, last_word) = tokio::join!(close_answering_pings(lively), silent.closed());
-            assert_eq!(told, Some(if silent_client { 1001 } else { 1014 }), "{mode}");
-            assert_eq!(last_word.0, Some(1001), "{mode}");
-            lively.wire.assert_closed().await;
-            silent.wire.assert_closed().await;
-        };
         for mode in MODES {
-            tokio::join!(silent(mode, true), silent(mode, false));
+            let mut sessions = Vec::new();
+            for _ in 0..2 {
+                sessions.push(Session::open_at(&proxy, &server, mode).await);
+            }
+            let (second, first) = (sessions.pop().unwrap(), sessions.pop().unwrap());
+            let silent_client = assert_found(first.client, first.upstream, 1001);
+            let silent_upstream = assert_found(second.upstream, second.client, 1014);
+            tokio::join!(silent_client, silent_upstream);
         }
     });
+}
+
+/// Of two sides of a session, one shows no sign of life, so that the other is told `code`.
+async fn assert_found(mut silent: WebSocket, mut lively: WebSocket, code: u16) {
+    ping(&mut silent).await;
+    let (told, last_word) = tokio::join!(close_answering_pings(&mut lively), silent.closed());
+    assert_eq!((told, last_word.0), (Some(code), Some(1001)));
+    lively.wire.assert_closed().await;
+    silent.wire.assert_closed().await;
 }
 
 /// The code of the close frame that ends it.
@@ -75,7 +82,9 @@ fn rfc6455_5_5_the_peers_own_pings_pass_and_the_proxys_do_not_mix_with_them() {
             let Session { mut client, mut upstream } = Session::open_at(&proxy, &server, mode).await;
             let (to_client, to_upstream) = (ping(&mut client).await, ping(&mut upstream).await);
             // A pong that answers nothing passes, the answer to the proxy's ping does not, whatever is around it.
-            client.send_all([Frame::ping("one"), Frame::pong(to_client.payload), Frame::pong("unasked")]).await;
+            client
+                .send_all([Frame::ping("one"), Frame::pong(to_client.payload), Frame::pong("unasked")])
+                .await;
             upstream.send_all([Frame::pong(to_upstream.payload), Frame::ping("two")]).await;
             assert_eq!(upstream.frame().await, Frame::ping("one"), "{mode}");
             assert_eq!(upstream.frame().await, Frame::pong("unasked"));
@@ -92,16 +101,22 @@ fn peers_that_speak_need_not_answer_pings() {
     run(async {
         let server = RawUpstream::start().await;
         let proxy = engine_modes::start(server.address(), PING).await;
-        let speak = async |mode| {
-            let Session { mut client, mut upstream } = Session::open_at(&proxy, &server, mode).await;
+        let mut sessions = Vec::new();
+        for mode in MODES {
+            sessions.push(Session::open_at(&proxy, &server, mode).await);
+        }
+        let speak = async |Session { mut client, mut upstream }| {
             for _ in 0..3 {
                 tokio::join!(ping(&mut client), ping(&mut upstream));
                 client.say("busy").await;
                 upstream.say("busy").await;
-                assert_eq!((upstream.hear().await, client.hear().await), ("busy".to_owned(), "busy".to_owned()), "{mode}");
+                assert_eq!(
+                    (upstream.hear().await, client.hear().await),
+                    ("busy".to_owned(), "busy".to_owned())
+                );
             }
         };
-        tokio::join!(speak(MODES[0]), speak(MODES[1]), speak(MODES[2]));
+        join_all(sessions.into_iter().map(speak)).await;
     });
 }
 

@@ -5,7 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress, create_comp_flags_from_zip_params};
+use miniz_oxide::deflate::core::{
+    CompressorOxide, TDEFLFlush, TDEFLStatus, compress, create_comp_flags_from_zip_params,
+};
 use sluicegate_tests::{Frame, Opcode, Proxy, RawUpstream, Session, WebSocket, run, soon};
 use tokio::io::Interest;
 
@@ -38,7 +40,8 @@ impl Peers {
     async fn sessions(&self, mode: &str, extensions: &str) -> Vec<Session> {
         let mut sessions = Vec::new();
         for _ in 0..SESSIONS {
-            sessions.push(Session::open_with(&self.proxy, &self.upstream, mode, extensions, extensions).await);
+            sessions
+                .push(Session::open_with(&self.proxy, &self.upstream, mode, extensions, extensions).await);
         }
         sessions
     }
@@ -75,7 +78,8 @@ fn rfc7692_8_a_bomb_is_1009_and_never_goes_off() {
         for by_client in [true, false] {
             for mode in INSPECTING {
                 let act = async |Session { mut client, mut upstream }| {
-                    let (from, to) = if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+                    let (from, to) =
+                        if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
                     from.send(bomb.clone()).await;
                     assert_eq!(to.closed().await.0, Some(if by_client { 1001 } else { 1014 }));
                     to.send(Frame::close(1000, "")).await;
@@ -85,7 +89,8 @@ fn rfc7692_8_a_bomb_is_1009_and_never_goes_off() {
             }
             // Nobody sets it off where nobody looks inside.
             let act = async |Session { mut client, mut upstream }| {
-                let (from, to) = if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+                let (from, to) =
+                    if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
                 from.send(bomb.clone()).await;
                 assert_eq!(&to.frame().await, bomb);
             };
@@ -125,7 +130,8 @@ async fn flood(socket: &mut WebSocket, bytes: &[u8]) {
     let mut at = 0;
     loop {
         let stream = socket.wire.stream();
-        let ready = soon("a word of the proxy", stream.ready(Interest::READABLE | Interest::WRITABLE)).await.unwrap();
+        let ready =
+            soon("a word of the proxy", stream.ready(Interest::READABLE | Interest::WRITABLE)).await.unwrap();
         if ready.is_readable() {
             return;
         }

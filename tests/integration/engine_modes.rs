@@ -21,7 +21,9 @@ pub const INSPECTING: [&str; 2] = [FORWARD, REPLACE];
 
 /// A proxy with a route to `server` for each mode, all with these keys.
 pub async fn start(server: SocketAddr, keys: impl Display) -> Proxy {
-    let route = |mode: &str, plugin: &str| config::route("app", &format!("path = \"{mode}\"\nplugins = [{plugin}]\n{keys}"));
+    let route = |mode: &str, plugin: &str| {
+        config::route("app", &format!("path = \"{mode}\"\nplugins = [{plugin}]\n{keys}"))
+    };
     let config = [
         config::listener(""),
         config::plugin("forward", &guest("forward"), ""),

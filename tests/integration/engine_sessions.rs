@@ -41,9 +41,17 @@ impl Plan {
     }
 
     /// A session in which the client offers this and the server is to answer that; none: no permessage-deflate.
-    pub fn session(&mut self, mode: &str, script: &str, offer: Option<&Parameters>, answer: Option<&Parameters>) {
+    pub fn session(
+        &mut self,
+        mode: &str,
+        script: &str,
+        offer: Option<&Parameters>,
+        answer: Option<&Parameters>,
+    ) {
         let offer = offer.map(|offer| -> Map<String, Value> {
-            let value = |(name, value): &(&str, Option<u8>)| (name.to_string(), value.map_or(true.into(), Value::from));
+            let value = |(name, value): &(&str, Option<u8>)| {
+                (name.to_string(), value.map_or(true.into(), Value::from))
+            };
             offer.iter().map(value).collect()
         });
         let query = answer.map_or("off".to_owned(), |answer| written(answer).join("&"));

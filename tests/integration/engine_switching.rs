@@ -25,36 +25,54 @@ fn said(send: Value, hear: &[&str]) -> Round {
     Round { send: vec![send], hear: hear.iter().copied().map(text).collect(), pings: 0 }
 }
 
-/// One side leaves inspection, but for `kinds`, and is asked back. What it says meanwhile is not obeyed, and `returns` or
-/// not.
-fn switch(side: &str, kinds: &str, compress: bool, returns: bool) -> Vec<Round> {
-    let payload = Noise(6).text(2000);
-    let [once, twice] = ["verdict replace ", "verdict replace verdict replace "].map(|verdict| format!("{verdict}{payload}"));
-    // Of the two sides that look at it, as it comes back, the one that left does not.
-    let probe = |seen: bool| said(text(&twice), &[if seen { &payload } else { &once }]);
-    let command = |line: &str| json!({"text": format!("{line}\nverdict drop"), "compress": compress});
-    let back = format!("inspect {side} all");
-    let answer = format!("inspect {returns}");
-    let ask_back = if side == "client" {
-        // Nobody hears the client: the command is obeyed when it comes back.
-        said(text(&back), &[&answer, &back])
-    } else {
-        said(command(&back), &[&answer])
-    };
-    vec![
-        probe(true),
-        echoed(messages(&payload)),
-        said(command(&format!("inspect {side} {kinds}")), &["inspect true"]),
-        probe(false),
-        echoed(messages(&payload)),
-        // A message of the plugin's own among those that are relayed.
-        said(text("client mine"), &["mine", "client mine"]),
-        echoed(messages(&payload)),
-        ask_back,
-        probe(returns),
-        echoed(messages(&payload)),
-        probe(returns),
-    ]
+/// What becomes of a side that leaves inspection.
+struct Leaving {
+    side: &'static str,
+    /// What is still wanted of it.
+    kinds: &'static str,
+    /// Whether a compressed message was replaced before.
+    rewritten: bool,
+    /// Whether it can come back.
+    returns: bool,
+}
+
+// === impl Leaving ===
+
+impl Leaving {
+    /// One side leaves and is asked back. What it says meanwhile is not obeyed, nor if it does not return.
+    fn rounds(&self) -> Vec<Round> {
+        let Self { side, kinds, rewritten, returns } = *self;
+        let payload = Noise(6).text(2000);
+        let once = format!("verdict replace {payload}");
+        let twice = format!("verdict replace {once}");
+        // Both sides look at it; one that left does not.
+        let probe = |seen: bool| said(text(&twice), &[if seen { &payload } else { &once }]);
+        let command = |line: &str| json!({"text": format!("{line}\nverdict drop"), "compress": false});
+        let (back, answer) = (format!("inspect {side} all"), format!("inspect {returns}"));
+        let mut rounds = Vec::new();
+        if rewritten {
+            rounds.push(probe(true));
+        }
+        rounds.extend([
+            echoed(messages(&payload)),
+            said(command(&format!("inspect {side} {kinds}")), &["inspect true"]),
+            probe(false),
+            echoed(messages(&payload)),
+            // A message of the plugin's own among those that are relayed.
+            said(text("client mine"), &["mine", "client mine"]),
+            echoed(messages(&payload)),
+            // What the client says is obeyed as it comes back, if nobody hears it before.
+            if side == "client" {
+                said(text(&back), &[&answer, &back])
+            } else {
+                said(command(&back), &[&answer])
+            },
+            probe(returns),
+            echoed(messages(&payload)),
+            probe(returns),
+        ]);
+        rounds
+    }
 }
 
 #[test]
@@ -71,14 +89,15 @@ fn rfc7692_7_1_1_a_side_leaves_inspection_and_comes_back_where_it_can() {
         ];
         let mut plan = Plan::default();
         for agreed in &agreements {
-            for (side, kept) in [("client", CLIENT_NO_TAKEOVER), ("upstream", SERVER_NO_TAKEOVER)] {
-                let takeover = agreed.as_ref().is_some_and(|agreed| !agreed.contains(&kept));
-                for (kinds, compress) in [("none", false), ("none", true), ("binary", false), ("binary", true)] {
-                    // The window stays known where some messages are still inflated: for their kind, or because one that
-                    // was compressed was dropped.
-                    let known = kinds == "binary" || (side == "client" && compress);
-                    let script = format!("{side} {kinds} {compress} {takeover}");
-                    plan.script(&script, switch(side, kinds, compress, !takeover || known));
+            for (side, no_takeover) in [("client", CLIENT_NO_TAKEOVER), ("upstream", SERVER_NO_TAKEOVER)] {
+                let takeover = agreed.as_ref().is_some_and(|agreed| !agreed.contains(&no_takeover));
+                for (kinds, rewritten) in
+                    [("none", false), ("none", true), ("binary", false), ("binary", true)]
+                {
+                    // The window stays known while something is inflated: for those of a kind, or to be written anew.
+                    let returns = !takeover || kinds == "binary" || rewritten;
+                    let script = format!("{side} {kinds} {rewritten} {returns}");
+                    plan.script(&script, Leaving { side, kinds, rewritten, returns }.rounds());
                     plan.session(SCRIPTED, &script, agreed.as_ref(), agreed.as_ref());
                 }
             }

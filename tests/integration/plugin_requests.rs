@@ -141,6 +141,25 @@ fn a_plugins_answer_is_given_and_the_upstream_never_hears_of_the_request() {
 }
 
 #[test]
+fn a_request_enters_by_its_token() {
+    run(async {
+        let app = Upstream::answering(OK).await;
+        let proxy = Proxy::to(app.address()).guest("token", "").start().await;
+        let mut client = Wire::connect(proxy.address()).await;
+        for (lines, status) in [
+            ("", 401),
+            ("X-Token: wrong\r\n", 401),
+            ("X-Token: s3cret\r\n", 200),
+            ("X-Token: s3cret\r\nX-Token: s3cret\r\n", 401),
+        ] {
+            let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+            assert_eq!(client.ask(request).await.status(), status, "{lines}");
+        }
+        assert_eq!(app.requests().len(), 1);
+    });
+}
+
+#[test]
 fn the_first_answer_ends_the_list() {
     run(async {
         let app = Upstream::answering(OK).await;

@@ -1,6 +1,8 @@
 //! The reference plugins end to end, each with its settings.
 
-use sluicegate_tests::{Frame, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, eventually, run};
+use sluicegate_tests::{
+    Frame, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, eventually, handshake, run,
+};
 
 fn get(more: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: a\r\n{more}\r\n")
@@ -73,7 +75,7 @@ fn rate_limit_bounds_connections_at_a_time() {
 /// Ask until the place that is free soon is free.
 async fn eventually_open(proxy: &Proxy, upstream: &RawUpstream) -> Session {
     loop {
-        let mut wire = Wire::send_to(proxy.address(), sluicegate_tests::handshake("/", "")).await;
+        let mut wire = Wire::send_to(proxy.address(), handshake("/", "")).await;
         tokio::select! {
             head = wire.head() => assert_eq!(head.status(), 429),
             server = upstream.next() => {

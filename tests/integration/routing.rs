@@ -32,7 +32,7 @@ fn the_longest_path_of_the_closest_host_wins() {
             ("other.test", "/ws/room", "any-ws"),
             ("other.test", "/wsx", "any"),
             ("other.test", "/%77s/room", "any-ws"),
-            ("other.test", "/a/../ws/room", "any-ws"),
+            ("other.test", "/a/../b", "any"),
             ("chat.example.com", "/", "chat"),
             ("CHAT.example.com:8443", "/ws/room?x=/", "chat-ws"),
             ("game.example.com", "/ws/room", "wild"),
@@ -41,6 +41,28 @@ fn the_longest_path_of_the_closest_host_wins() {
         ] {
             let response = get(proxy.address(), host, path).await;
             assert_eq!(response.text(), expected, "{host}{path}");
+        }
+    });
+}
+
+/// A route's plugins must not be avoidable by another spelling of its path.
+#[test]
+fn a_path_that_servers_read_as_ones_of_different_routes_is_refused() {
+    run(async {
+        let upstream = Upstream::named("app").await;
+        let text = config::listener("")
+            + &config::upstream("app", &[upstream.address()], "")
+            + &config::route("app", "")
+            + &config::route("app", "path = \"/admin\"");
+        let proxy = Proxy::start(&text).await;
+        for path in
+            ["/a/../admin", "//admin", "/./admin", "/%2e%2e/admin", "/a/%2e%2e/admin/x", "/a%2f..%2fadmin"]
+        {
+            assert_eq!(get(proxy.address(), "a", path).await.status(), 400, "{path}");
+        }
+        assert_eq!(upstream.connections(), 0);
+        for path in ["/admin/../admin/x", "/admin//x", "/%61dmin", "/a//b"] {
+            assert_eq!(get(proxy.address(), "a", path).await.text(), "app", "{path}");
         }
     });
 }

@@ -1,7 +1,7 @@
 //! Requests that two servers could read differently: the proxy refuses them with 400, closes, and lets no upstream see
 //! anything of them (RFC 9112 §11.2).
 
-use sluicegate_tests::{Proxy, Upstream, Wire, run};
+use sluicegate_tests::{Proxy, Upstream, Wire, handshake, run};
 
 /// What is hidden behind a request, for a server that sees its end elsewhere.
 const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -160,15 +160,12 @@ fn rfc9112_3_2_a_handshake_is_held_to_the_same_rules() {
     run(async {
         let upstream = Upstream::echo().await;
         let proxy = Proxy::to(upstream.address()).start().await;
-        let good = sluicegate_tests::handshake("/", "");
+        let good = handshake("/", "");
         for (what, request) in [
-            ("two hosts", sluicegate_tests::handshake("/", "Host: b\r\n")),
+            ("two hosts", handshake("/", "Host: b\r\n")),
             ("no host", good.replace("Host: chat.example.com\r\n", "")),
             ("a bare LF", good.replace("websocket\r\n", "websocket\n")),
-            (
-                "both lengths",
-                sluicegate_tests::handshake("/", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
-            ),
+            ("both lengths", handshake("/", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n")),
         ] {
             assert_refused(&mut Wire::send_to(proxy.address(), request).await, what).await;
         }
@@ -182,8 +179,7 @@ fn a_handshake_with_a_body_opens_no_tunnel_that_two_servers_see_differently() {
     run(async {
         let upstream = Upstream::named("plain").await;
         let proxy = Proxy::to(upstream.address()).start().await;
-        let request =
-            sluicegate_tests::handshake("/", &format!("Content-Length: {}\r\n", HIDDEN.len())) + HIDDEN;
+        let request = handshake("/", &format!("Content-Length: {}\r\n", HIDDEN.len())) + HIDDEN;
         let mut client = Wire::send_to(proxy.address(), request).await;
         let response = client.response().await;
         assert!(matches!(response.status(), 200 | 400), "{}", response.head);

@@ -7,7 +7,7 @@ const assert = require('node:assert/strict');
 const mqtt = require('mqtt');
 
 const [url, ...modes] = process.argv.slice(2);
-const PAYLOADS = [Buffer.alloc(0), Buffer.from('grüß dich'), Buffer.alloc(127, 1), Buffer.alloc(300_000, 'sluicegate ')];
+const PAYLOADS = [Buffer.alloc(0), Buffer.from('grüß dich'), Buffer.alloc(127, 1), Buffer.alloc(100_000, 'sluicegate ')];
 
 const connect = (mode, protocolVersion, options) =>
   mqtt.connectAsync(url + mode, { protocolVersion, keepalive: 1, reconnectPeriod: 0, ...options });

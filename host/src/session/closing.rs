@@ -242,7 +242,7 @@ impl Session {
         self.incoming.of_mut(sender).follow_wish();
     }
 
-    fn close_at_boundary(&mut self, receiver: Side, code: CloseCode, reason: &str) {
+    pub(super) fn close_at_boundary(&mut self, receiver: Side, code: CloseCode, reason: &str) {
         if self.may_inject_message(receiver) {
             self.write_close(receiver, code, reason);
         } else {

@@ -159,6 +159,8 @@ impl Session {
             match unanswered {
                 Some((_, sent)) if reached(sent, ping.timeout, now) => {
                     self.lose_sender_because(side, Closer::Proxy, "no sign of life after a ping");
+                    // In case it only cannot speak.
+                    self.close_at_boundary(side, CloseCode::GOING_AWAY, "");
                 }
                 Some(_) => {}
                 None if !reached(incoming.seen, ping.interval, now) => {}
