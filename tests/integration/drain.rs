@@ -104,7 +104,7 @@ fn plugins_are_told_and_may_say_goodbye() {
     run(async {
         let upstream = RawUpstream::start().await;
         let proxy = Proxy::to(upstream.address())
-            .server("shutdown-grace = \"2s\"")
+            .server("shutdown-grace = \"10s\"")
             .guest("recorder", "")
             .start()
             .await;
