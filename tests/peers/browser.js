@@ -8,7 +8,7 @@ const { chromium } = require('playwright-core');
 const [origin, address] = process.argv.slice(2);
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-  '--disable-sync', `--host-resolver-rules=MAP * ${address}`,
+  '--disable-sync', `--host-resolver-rules=MAP ${new URL(origin).host} ${address}, MAP * ~NOTFOUND`,
 ];
 
 const main = async () => {

@@ -23,7 +23,8 @@ const settings = (query) => {
 const serverFor = (query) => {
   const key = query.toString();
   if (!servers.has(key)) {
-    servers.set(key, new WebSocketServer({ noServer: true, perMessageDeflate: settings(query), maxPayload: 0 }));
+    const limits = { maxPayload: 0, maxFragments: 0, maxBufferedChunks: 0 };
+    servers.set(key, new WebSocketServer({ noServer: true, perMessageDeflate: settings(query), ...limits }));
   }
   return servers.get(key);
 };

@@ -12,10 +12,10 @@ use wasmtime::{Engine, Store};
 
 use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
 use super::cache::{Cache, Key};
-use super::chain::Shared;
 use super::host;
 use super::image::{self, Instrumented};
 use super::instance::{Failure, FailureReason, Instance, failure_reason, prepare};
+use super::member::Shared;
 use super::state::{Identity, Phase, State};
 use crate::config;
 use crate::limits::Limits;

@@ -14,6 +14,7 @@ pub(crate) mod host;
 mod image;
 pub mod instance;
 pub mod load;
+mod member;
 pub mod requests;
 mod state;
 
