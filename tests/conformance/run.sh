@@ -26,12 +26,13 @@ main() {
   trap 'kill "${started[@]}" 2>/dev/null' EXIT
   start_echo
   start_proxy
-  local agent
+  local agent running=()
   for agent in direct "${modes[@]}"; do
-    while (($(jobs -rp | wc -l) >= ${JOBS:-2})); do wait -n; done
     run_cases "$agent" &
+    running+=($!)
+    ((${#running[@]} % ${JOBS:-2})) || wait "${running[@]}"
   done
-  wait
+  wait "${running[@]}"
   python3 tests/conformance/compare.py "$out" direct "${modes[@]}"
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Message, Payload, is_compressed};
 use crate::buffer::Buffer;
-use crate::frame::{Header, Opcode};
+use crate::frame::{HEADER_BYTES_MAX, Header, Opcode};
 use crate::framer::DataPart;
 use crate::inflate::{Inflater, Sink};
 use crate::utf8::{self, Checked};
@@ -46,7 +46,7 @@ impl Gathering {
             InPlace::No
         };
         let announced = header.payload_bytes.min(ANNOUNCED_BYTES_MAX) as usize;
-        self.original.reserve(announced);
+        self.original.reserve(announced + HEADER_BYTES_MAX);
         if self.in_place == InPlace::No && !self.compressed {
             self.payload.reserve(announced);
         }

@@ -196,6 +196,18 @@ fn an_announced_size_costs_nothing_before_it_comes() {
 }
 
 #[test]
+fn what_needs_no_unmasking_is_gathered_once() {
+    let size = 60_000;
+    for (sender, copies) in [(Side::Upstream, 1), (Side::Client, 2)] {
+        let frame = Frame::new(sender, BINARY, vec![7; size]).bytes();
+        let mut reader = Reader::new(sender, LIMITS, None);
+        let mut scratch = Scratch::new();
+        let (peak, messages) = peak_bytes(|| read_all(&mut reader, &mut scratch, &frame, 10_000));
+        assert_eq!((messages, peak / size), (1, copies), "{peak} bytes");
+    }
+}
+
+#[test]
 fn a_million_empty_fragments_end_at_the_limit() {
     let first = Frame::new(Side::Client, TEXT, "").fragment().bytes();
     let empty = Frame::new(Side::Client, CONTINUATION, "").fragment().bytes();

@@ -1,10 +1,13 @@
 //! RFC 7692: permessage-deflate.
 
 use proptest::prelude::*;
-use sluicegate_websocket::{CloseCode, Compression, Limits, Reader, Side, Violation};
+use sluicegate_websocket::negotiation::{Deflate, Extensions};
+use sluicegate_websocket::{
+    CloseCode, Compression, Limits, Message, Outbound, Payload, Reader, Scanner, Side, Violation,
+};
 
-use crate::peers::{BINARY, CONTINUATION, Frame, LIMITS, Received, Sender, TEXT};
-use crate::support::{Outcome, message, read};
+use crate::peers::{BINARY, CONTINUATION, Frame, LIMITS, Received, Receiver, Sender, TEXT};
+use crate::support::{Outcome, message, read, scan};
 
 const TAKEOVER: Compression = Compression { context_takeover: true, window_bits: 15 };
 const NO_TAKEOVER: Compression = Compression { context_takeover: false, window_bits: 15 };
@@ -69,6 +72,33 @@ fn section_7_2_3_6_an_empty_message() {
         let outcome = inspected(compression, &stream);
         assert_eq!(outcome.messages(), vec![Received::Text(String::new()); 2]);
         assert_eq!(outcome.violation, None);
+    }
+}
+
+#[test]
+fn section_7_2_2_the_tail_is_always_put_back() {
+    // No data at all is no empty message: with the tail it is the beginning of a block. Without context
+    // takeover nothing comes of that. With it, the receiver will read what follows as that block's rest, and
+    // so must whoever inspects.
+    let (nothing, hello) = (compressed(b""), compressed(b"\xf2\x48\xcd\xc9\xc9\x07\x00"));
+    let stream = [nothing.bytes(), hello.bytes()].concat();
+    let texts = |outcome: &Outcome| outcome.messages().len();
+    let outcome = inspected(NO_TAKEOVER, &stream);
+    assert_eq!((texts(&outcome), outcome.violation), (2, None));
+    let outcome = inspected(TAKEOVER, &stream);
+    assert_eq!((texts(&outcome), outcome.violation), (1, Some(Violation::Deflate)));
+}
+
+#[test]
+fn section_6_what_does_not_shrink_goes_out_uncompressed() {
+    for (bytes, smaller) in [(incompressible(2000), false), (vec![7; 2000], true), (vec![7; 100], false)] {
+        let original = Message { payload: Payload::Binary(b""), original: b"", compressed: true };
+        let mut outbound = Outbound::new(Side::Client, Some(NO_TAKEOVER), Some(NO_TAKEOVER));
+        let mut out = Vec::new();
+        outbound.replace(&original, Payload::Binary(&bytes), &mut out, &mut || [0; 4]);
+        assert_eq!(out[0], if smaller { 0xc2 } else { 0x82 });
+        let mut receiver = Receiver::new(Side::Client, Some(NO_TAKEOVER));
+        assert_eq!(receiver.receive(&out), [Received::Binary(bytes)]);
     }
 }
 
@@ -147,6 +177,37 @@ fn limits_bound_what_a_message_inflates_to() {
         assert_eq!(outcome.messages(), [Received::Binary(vec![0; 1000])]);
         assert_eq!(outcome.violation, Some(Violation::MessageTooLarge(1000)));
     }
+}
+
+/// Bytes that no compressor makes smaller.
+fn incompressible(len: usize) -> Vec<u8> {
+    let next = |state: &mut u64| {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        Some((*state >> 56) as u8)
+    };
+    (0..len).scan(7, |state, _| next(state)).collect()
+}
+
+#[test]
+fn limits_do_not_count_what_compression_adds() {
+    let limits = Limits { message_bytes_max: 1000, ..LIMITS };
+    let compression = Deflate {
+        server_no_context_takeover: true,
+        client_no_context_takeover: true,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+    let message = Received::Binary(incompressible(1000));
+    let frame = Sender::new(Side::Client, Some(NO_TAKEOVER)).frames(&message, true, 1).concat();
+    assert!(frame.len() > 1000 + 8);
+    let mut reader = Reader::new(Side::Client, limits, Some(NO_TAKEOVER));
+    assert_eq!(read(&mut reader, [&frame[..]]).messages(), [message]);
+    // The scanner, which inflates nothing, measures what it sees; also after the reader.
+    let refused = Some(Violation::MessageTooLarge(1000));
+    let mut scanner = Scanner::new(Side::Client, limits, Extensions::Deflate(compression));
+    assert_eq!(scan(&mut scanner, [&frame[..]]).violation, refused);
+    let mut scanner = reader.into_scanner().ok().expect("between messages");
+    assert_eq!(scan(&mut scanner, [&frame[..]]).violation, refused);
 }
 
 #[test]
