@@ -65,9 +65,9 @@ impl Outgoing {
         self.held.push(message);
     }
 
-    /// Bytes of messages that are held.
+    /// Memory of messages that are held; empty ones take some, too.
     pub fn held_bytes(&self) -> usize {
-        self.held.iter().map(Message::len).sum()
+        self.held.iter().map(|message| message.len() + size_of::<Message>()).sum()
     }
 
     pub fn holds(&self) -> bool {
