@@ -8,19 +8,19 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use crate::leg::Leg;
 use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
 use crate::config::{self, Timeouts};
 use crate::exchange::{self, Connection};
 use crate::guard::{self, Guard, Linger, lingering_close};
 use crate::reject::Error;
 use crate::server::Held;
-use crate::session::{Ended, Leg, Opened, Session};
+use crate::session::{Ended, Opened, Session};
 use crate::stall::Stall;
 use crate::upgrade::{About, Upgraded};
 use crate::worker::Worker;
@@ -33,7 +33,7 @@ const HYPER_HEADERS_MAX: usize = 100;
 /// Serve a client until its connection ends. A session goes on in a task of its own, so that nothing of HTTP is kept for
 /// as long as it lives.
 pub async fn serve(
-    stream: TcpStream,
+    stream: Leg,
     client: SocketAddr,
     listener: &config::Listener,
     worker: Rc<Worker>,
@@ -70,7 +70,7 @@ pub async fn serve(
 
 /// Answer requests until the client or a rule ends it, or a handshake has been answered with 101.
 async fn serve_exchanges(
-    guard: &Guard<Stall<TcpStream>>,
+    guard: &Guard<Stall<Leg>>,
     connection: &Connection,
     listener: &config::Listener,
 ) -> hyper::Result<()> {
@@ -102,7 +102,7 @@ async fn serve_exchanges(
 /// A task of its own, and no larger than it must be: there may be many, and they live long.
 fn start_session(
     upgraded: Upgraded,
-    client_stream: TcpStream,
+    client_stream: Leg,
     client_early: Bytes,
     client: SocketAddr,
     worker: Rc<Worker>,
@@ -112,7 +112,7 @@ fn start_session(
     tracing::debug!(session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
     let inspected = upgraded.chain.is_some();
     let (session, early) = Session::new(Opened {
-        client: Leg::Tcp(client_stream),
+        client: client_stream,
         upstream: upgraded.upstream,
         client_early,
         upstream_early: upgraded.upstream_early,

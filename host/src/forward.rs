@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::leg::Leg;
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{Method, Request, StatusCode};
@@ -11,7 +12,6 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::body::{Failed, Progress, Timed};
@@ -27,11 +27,7 @@ pub struct Forwarded {
 }
 
 /// Send `request` over `stream` and wait for the head of its answer.
-pub async fn send(
-    stream: TcpStream,
-    mut request: Request<Timed>,
-    timeouts: Timeouts,
-) -> Result<Forwarded, Error> {
+pub async fn send(stream: Leg, mut request: Request<Timed>, timeouts: Timeouts) -> Result<Forwarded, Error> {
     // hyper frames a body of unknown length by itself, but not for GET and HEAD, which seldom have one.
     if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -11,6 +11,7 @@ mod forward;
 mod guard;
 mod handshake;
 mod headers;
+mod leg;
 pub mod limits;
 pub mod plugin;
 mod reject;

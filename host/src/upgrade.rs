@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use crate::leg::Leg;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
@@ -14,7 +15,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use sluicegate_websocket::negotiation::{Agreement, Offers, check_answer};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
@@ -28,7 +28,7 @@ use crate::plugin::connection_view::{Asked, ConnectionView};
 use crate::plugin::{CloseInfo, Closer, Plugin};
 use crate::reject::Error;
 use crate::request::{RequestHead, ResponseHead};
-use crate::session::{self, Agreed, Leg};
+use crate::session::{self, Agreed};
 use crate::snapshot::Matched;
 use crate::stall::Stall;
 
@@ -52,7 +52,7 @@ pub struct About {
     pub server: Arc<str>,
 }
 
-type Client = http1::Connection<TokioIo<Stall<TcpStream>>, Empty<Bytes>>;
+type Client = http1::Connection<TokioIo<Stall<Leg>>, Empty<Bytes>>;
 
 /// What the client offered, and how the session is to be negotiated.
 enum Offered {
@@ -64,7 +64,7 @@ enum Offered {
 /// The handshake with the server, when it is a 101 that may be passed on.
 struct Switched {
     head: Box<ResponseHead>,
-    stream: TcpStream,
+    leg: Leg,
     early: Bytes,
 }
 
@@ -98,8 +98,7 @@ pub async fn run(
     }
     let subprotocol = handshake.verify(response.headers())?;
     let (agreed, extensions) = agree(&offered, &offers, response.headers())?;
-    let Switched { head, stream, early } = take_over(connection, response).await?;
-    let leg = Leg::Tcp(stream);
+    let Switched { head, leg, early } = take_over(connection, response).await?;
 
     let head = match exchange.offer_response(matched, head).await {
         Ok(head) => head,
@@ -267,7 +266,7 @@ async fn take_over(mut connection: Client, response: Response<Incoming>) -> Resu
     .await?;
     let http1::Parts { io, read_buf, .. } = connection.into_parts();
     let head = Box::new(ResponseHead { status: parts.status, headers: parts.headers });
-    Ok(Switched { head, stream: io.into_inner().into_inner(), early: read_buf })
+    Ok(Switched { head, leg: io.into_inner().into_inner(), early: read_buf })
 }
 
 /// Any answer but 101 is the application's own: passed on as it is.

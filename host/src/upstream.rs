@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config;
+use crate::leg::Leg;
 
 /// A named pool of servers.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl Upstream {
         &self,
         affinity: Option<&str>,
         deadline: Instant,
-    ) -> Result<(TcpStream, &Server), ConnectError> {
+    ) -> Result<(Leg, &Server), ConnectError> {
         let mut failed = None;
         let candidates = self.candidates(affinity);
         for (tried, server) in candidates.iter().enumerate() {
@@ -99,7 +100,7 @@ impl Upstream {
 // === impl Server ===
 
 impl Server {
-    async fn connect(&self, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    async fn connect(&self, deadline: Instant) -> Result<Leg, ConnectError> {
         let connected = timeout_at(deadline, self.connect_any()).await;
         let connected =
             connected.map_err(|_| ConnectError::TimedOut { server: Arc::clone(&self.address) })?;
@@ -107,7 +108,7 @@ impl Server {
     }
 
     /// The first of the name's addresses that takes the connection.
-    async fn connect_any(&self) -> io::Result<TcpStream> {
+    async fn connect_any(&self) -> io::Result<Leg> {
         let stream = match self.fixed {
             Some(address) => TcpStream::connect(address).await?,
             None => {
@@ -116,7 +117,7 @@ impl Server {
             }
         };
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(Leg::Tcp(stream))
     }
 
     /// Rendezvous hashing: each server has a score for each key, in proportion to its weight; the highest wins. When a

@@ -11,11 +11,12 @@ use sluicegate_websocket::{CloseCode, Control, Outbound, Side, Violation};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 
+use super::Session;
 use super::incoming::Mode;
 use super::masks;
 use super::sides::{PerSide, SIDES};
-use super::{Leg, Session};
 use crate::guard::{Linger, lingering_close};
+use crate::leg::Leg;
 use crate::plugin::{CloseInfo, Closer};
 
 /// How long a peer may take to answer a close frame, and to take what is left for it.

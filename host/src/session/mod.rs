@@ -8,7 +8,6 @@ mod buffers;
 mod closing;
 mod incoming;
 mod inspection;
-mod leg;
 mod masks;
 mod outgoing;
 mod relay;
@@ -29,6 +28,7 @@ use tokio::time::Instant;
 
 use crate::config;
 use crate::drain::{Drain, DrainWatch};
+use crate::leg::Leg;
 use crate::limits::Slot;
 use crate::plugin::chain::Chain;
 
@@ -40,7 +40,6 @@ use self::sides::{PerSide, SIDES};
 use self::timers::Timers;
 
 pub use self::closing::{Ended, refuse};
-pub use self::leg::Leg;
 
 /// What an exchange hands over once both 101s exist.
 pub struct Opened {

@@ -9,8 +9,8 @@ use sluicegate_websocket::Outbound;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::leg::Leg;
 use super::masks;
+use crate::leg::Leg;
 use crate::plugin::Message;
 
 /// A closing session does not wait for a receiver that has taken nothing for so long.

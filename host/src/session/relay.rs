@@ -6,10 +6,11 @@ use std::task::{Context, Poll};
 
 use sluicegate_websocket::{Boundary, Control, ControlKind, Piece, Side};
 
+use super::Session;
 use super::closing::Cause;
 use super::incoming::Mode;
 use super::outgoing::Outgoing;
-use super::{Leg, Session};
+use crate::leg::Leg;
 
 impl Session {
     /// Pass `input` of a relayed sender on. What is left of it, where inspection begins amid.
