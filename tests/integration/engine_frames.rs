@@ -1,120 +1,13 @@
-//! Peers that send what is no WebSocket frame, or one too many (RFC 6455 §5, §7.4, §8.1; RFC 7692 §6, §7.2): who does it is told
-//! so with the code that belongs to it, the other side that it is alone, and nothing of it goes on.
+//! Peers that send what is no WebSocket frame, or one too many (RFC 6455 §5, §7.4, §8.1): who does it is told so with the code
+//! that belongs to it, the other side that it is alone, and nothing of it goes on.
 
-use sluicegate_tests::{Frame, Opcode, Proxy, RawUpstream, Session, WebSocket, run};
+use sluicegate_tests::{Frame, Opcode, Session, WebSocket, run};
 
-use crate::engine_modes::{self, FORWARD, INSPECTING, MODES, RELAY, REPLACE};
-
-const FIN: u8 = 0x80;
-const RSV: [u8; 3] = [0x40, 0x20, 0x10];
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
-
-const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-const DEFLATE_WITHOUT_TAKEOVER: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
-
-/// Frames as bytes: of each the first one, and the payload.
-#[derive(Clone, Debug)]
-struct Frames(Vec<(u8, Vec<u8>)>);
-
-struct Peers {
-    proxy: Proxy,
-    upstream: RawUpstream,
-}
-
-// === impl Frames ===
-
-impl Frames {
-    fn of<const N: usize>(frames: [(u8, &[u8]); N]) -> Self {
-        Self(frames.map(|(first, payload)| (first, payload.to_vec())).into())
-    }
-
-    /// As their sender has to send them: masked or not (RFC 6455 §5.1).
-    fn bytes(&self, by_client: bool) -> Vec<u8> {
-        let encode = |(first, payload): &(u8, Vec<u8>)| {
-            let frame = Frame::binary(payload.clone());
-            let mut bytes = if by_client { frame.masked().bytes() } else { frame.bytes() };
-            bytes[0] = *first;
-            bytes
-        };
-        self.0.iter().flat_map(encode).collect()
-    }
-}
-
-// === impl Peers ===
-
-impl Peers {
-    async fn start(keys: &str) -> Self {
-        let upstream = RawUpstream::start().await;
-        Self { proxy: engine_modes::start(upstream.address(), keys).await, upstream }
-    }
-
-    async fn session(&self, mode: &str, extensions: &str) -> Session {
-        Session::open_with(&self.proxy, &self.upstream, mode, extensions, extensions).await
-    }
-
-    /// Who sends these bytes is told `code`; the other side, too, that it goes on no more. Either side sends them once.
-    async fn assert_told(
-        &self,
-        code: u16,
-        modes: &[&str],
-        extensions: &str,
-        bytes: impl Fn(bool) -> Vec<u8>,
-    ) {
-        for mode in modes {
-            for by_client in [true, false] {
-                let case = format!("{mode}, by client: {by_client}, {:x?}", bytes(by_client));
-                let Session { mut client, mut upstream } = self.session(mode, extensions).await;
-                let (from, to) =
-                    if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
-                from.wire.send(bytes(by_client)).await;
-                let lost = close_code(to).await;
-                assert_eq!(lost, Some(if by_client { 1001 } else { 1014 }), "{case}");
-                to.send(Frame::close(1000, "")).await;
-                assert_eq!(close_code(from).await, Some(code), "{case}");
-                from.send(Frame::close(code, "")).await;
-                from.wire.assert_closed().await;
-                to.wire.assert_closed().await;
-            }
-        }
-    }
-
-    /// The same for frames.
-    async fn assert_frames_told(&self, code: u16, modes: &[&str], extensions: &str, frames: Frames) {
-        self.assert_told(code, modes, extensions, |by_client| frames.bytes(by_client)).await;
-    }
-
-    /// Either side sends these frames once, and they arrive as they are.
-    async fn assert_passes(&self, modes: &[&str], extensions: &str, frames: Frames) {
-        for mode in modes {
-            for by_client in [true, false] {
-                let Session { mut client, mut upstream } = self.session(mode, extensions).await;
-                let (from, to) =
-                    if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
-                let bytes = frames.bytes(by_client);
-                from.wire.send(&bytes).await;
-                assert_eq!(
-                    to.wire.take(bytes.len()).await,
-                    bytes,
-                    "{mode}, by client: {by_client}, {frames:?}"
-                );
-            }
-        }
-    }
-}
-
-/// Of the close frame that comes next but for whole messages before it.
-async fn close_code(socket: &mut WebSocket) -> Option<u16> {
-    loop {
-        let frame = socket.frame().await;
-        if frame.opcode == Opcode::Close {
-            return frame.close_code();
-        }
-    }
-}
+use crate::engine_compressed_frames::hellos;
+use crate::engine_modes::{FORWARD, INSPECTING, MODES, RELAY, REPLACE};
+use crate::engine_peers::{
+    BINARY, CLOSE, DEFLATE_WITHOUT_TAKEOVER, FIN, Frames, PING, PONG, Peers, RSV, TEXT, directed,
+};
 
 #[test]
 fn rfc6455_5_2_reserved_bits_and_opcodes_are_1002() {
@@ -289,72 +182,6 @@ fn rfc6455_8_1_text_is_utf_8_as_a_whole_and_not_by_frames() {
     });
 }
 
-/// "Hello" in every way RFC 7692 §7.2.3 compresses it.
-fn hellos() -> Vec<Frames> {
-    let first = FIN | RSV[0] | TEXT;
-    vec![
-        Frames::of([(first, b"\xf2\x48\xcd\xc9\xc9\x07\x00")]),
-        Frames::of([(first & !FIN, b"\xf2\x48\xcd"), (FIN, b"\xc9\xc9\x07\x00")]),
-        Frames::of([(first, b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00")]),
-        Frames::of([(first, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00")]),
-        Frames::of([(first, b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00")]),
-    ]
-}
-
-#[test]
-fn rfc7692_7_2_3_the_examples_pass_and_are_read() {
-    run(async {
-        let peers = Peers::start("").await;
-        for frames in hellos() {
-            peers.assert_passes(&[RELAY, FORWARD], DEFLATE, frames.clone()).await;
-            let mut session = peers.session(REPLACE, DEFLATE_WITHOUT_TAKEOVER).await;
-            session.upstream.wire.send(frames.bytes(false)).await;
-            assert_eq!(session.client.hear().await, "Hello");
-        }
-    });
-}
-
-#[test]
-fn rfc7692_6_only_the_first_frame_of_a_message_says_that_it_is_compressed() {
-    run(async {
-        let peers = Peers::start("").await;
-        for frames in [
-            Frames::of([(RSV[0] | TEXT, b"\xf2\x48\xcd"), (FIN | RSV[0], b"\xc9\xc9\x07\x00")]),
-            Frames::of([(TEXT, b"Hel"), (FIN | RSV[0], b"lo")]),
-            Frames::of([(FIN | RSV[0] | PING, &[])]),
-            Frames::of([(FIN | RSV[0] | CLOSE, &[])]),
-            Frames::of([(FIN | RSV[0] | RSV[1] | TEXT, &[])]),
-        ] {
-            peers.assert_frames_told(1002, &[RELAY, FORWARD], DEFLATE, frames).await;
-        }
-    });
-}
-
-#[test]
-fn rfc7692_7_2_2_what_does_not_inflate_is_1007_where_it_is_inspected() {
-    run(async {
-        let peers = Peers::start("").await;
-        let compressed = |payload| Frames::of([(FIN | RSV[0] | TEXT, payload)]);
-        for frames in [
-            // Ends inside a block.
-            compressed(b"\xf2\x48\xcd\xc9".as_slice()),
-            Frames::of([(RSV[0] | TEXT, b"\xf2\x48"), (FIN, b"\xcd")]),
-            // A block of no known type, and one that is longer than it says.
-            compressed(b"\x07\x00"),
-            compressed(b"\x00\x05\x00\x00\x00\x48\x65\x6c\x6c\x6f\x00"),
-            // Refers to what was never sent.
-            compressed(b"\xf2\x00\x11\x00\x00"),
-            // Inflates to what is no text.
-            compressed(b"\x00\x01\x00\xfe\xff\xff\x00"),
-        ] {
-            for extensions in [DEFLATE, DEFLATE_WITHOUT_TAKEOVER] {
-                peers.assert_frames_told(1007, &INSPECTING, extensions, frames.clone()).await;
-                peers.assert_passes(&[RELAY], extensions, frames.clone()).await;
-            }
-        }
-    });
-}
-
 /// A conversation of all that frames can be.
 fn conversation() -> Frames {
     let mut frames = Frames::of([
@@ -401,10 +228,8 @@ fn bytes_that_come_one_by_one_are_the_same_bytes() {
             for by_client in [true, false] {
                 let mut heard = Vec::new();
                 for step in [1, 3, usize::MAX] {
-                    let Session { mut client, mut upstream } =
-                        peers.session(mode, DEFLATE_WITHOUT_TAKEOVER).await;
-                    let (from, to) =
-                        if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+                    let session = peers.session(mode, DEFLATE_WITHOUT_TAKEOVER).await;
+                    let (mut from, mut to) = directed(session, by_client);
                     let bytes = conversation().bytes(by_client);
                     let send = async {
                         for bytes in bytes.chunks(step.min(bytes.len())) {
@@ -412,7 +237,7 @@ fn bytes_that_come_one_by_one_are_the_same_bytes() {
                             tokio::task::yield_now().await;
                         }
                     };
-                    heard.push(tokio::join!(send, said(to)).1);
+                    heard.push(tokio::join!(send, said(&mut to)).1);
                 }
                 let (messages, controls) = &heard[0];
                 assert_eq!(
@@ -427,6 +252,56 @@ fn bytes_that_come_one_by_one_are_the_same_bytes() {
                     heard.iter().all(|one| one == &heard[0]),
                     "{mode}, by client: {by_client}, {heard:?}"
                 );
+            }
+        }
+    });
+}
+
+/// RFC 6455 §9.1: an extension that the proxy does not know is the peers' own business, but not where it has to look inside.
+#[test]
+fn rfc6455_9_1_an_unknown_extension_passes_where_nobody_inspects() {
+    run(async {
+        let peers = Peers::start("").await;
+        let extension = "Sec-WebSocket-Extensions: x-reversed; deep\r\n";
+        let frames =
+            || Frames::of([(FIN | RSV[1] | TEXT, b"olleh".as_slice()), (FIN | RSV[2] | BINARY, &[1])]);
+        peers.assert_passes(&[RELAY], extension, frames()).await;
+        for mode in INSPECTING {
+            let session = Session::open_with(&peers.proxy, &peers.upstream, mode, extension, "").await;
+            assert_eq!(session.upstream.head.field("sec-websocket-extensions"), None);
+        }
+        peers.assert_frames_told(1002, &[RELAY, FORWARD], "", frames()).await;
+    });
+}
+
+#[test]
+fn all_that_was_sent_before_a_close_arrives_and_a_half_closed_connection_still_hears() {
+    run(async {
+        let peers = Peers::start("").await;
+        for mode in MODES {
+            for by_client in [true, false] {
+                let (mut from, mut to) = directed(peers.session(mode, "").await, by_client);
+                let message = Frame::binary(vec![7; 100_000]);
+                let say = async {
+                    for _ in 0..50 {
+                        from.send(message.clone()).await;
+                    }
+                    from.send(Frame::close(1000, "that is all")).await;
+                    from.wire.finish().await;
+                    assert_eq!(from.hear().await, "one more thing");
+                    assert_eq!(from.closed().await, (Some(1000), "bye".to_owned()));
+                };
+                let hear = async {
+                    for _ in 0..50 {
+                        assert_eq!(to.frame().await, message);
+                    }
+                    assert_eq!(to.closed().await, (Some(1000), "that is all".to_owned()));
+                    to.say("one more thing").await;
+                    to.send(Frame::close(1000, "bye")).await;
+                };
+                tokio::join!(say, hear);
+                from.wire.assert_closed().await;
+                to.wire.assert_closed().await;
             }
         }
     });

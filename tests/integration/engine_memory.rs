@@ -2,60 +2,48 @@
 //! they read (RFC 6455 §10.4).
 
 use std::fs;
-use std::time::Duration;
+use std::io::ErrorKind;
 
 use futures_util::future::join_all;
 use miniz_oxide::deflate::core::{
     CompressorOxide, TDEFLFlush, TDEFLStatus, compress, create_comp_flags_from_zip_params,
 };
-use sluicegate_tests::{Frame, Opcode, Proxy, RawUpstream, Session, WebSocket, run, soon};
+use sluicegate_tests::{Frame, Proxy, Session, WebSocket, run, soon};
 use tokio::io::Interest;
 
-use crate::engine_modes::{self, INSPECTING, MODES, RELAY, SCRIPTED};
+use crate::engine_modes::{INSPECTING, MODES, RELAY, SCRIPTED};
+use crate::engine_peers::{DEFLATE, Peers, close_code, directed, loss_code};
 
-const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 /// How many sessions do it at once.
 const SESSIONS: usize = 16;
 /// The most that one of them may hold: what waits for a reader, one read, one message with its original.
 const SESSION_KIB_MAX: u64 = 1024;
 
-/// The most memory the proxy has had so far.
+/// The most memory the proxy has had since that was forgotten.
 fn peak_kib(proxy: &Proxy) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", proxy.process_id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-struct Peers {
-    proxy: Proxy,
-    upstream: RawUpstream,
+/// `5` resets the peak to what there is now (proc(5), `clear_refs`).
+fn forget_peak(proxy: &Proxy) {
+    fs::write(format!("/proc/{}/clear_refs", proxy.process_id()), "5").unwrap();
 }
 
-impl Peers {
-    async fn start(keys: &str) -> Self {
-        let upstream = RawUpstream::start().await;
-        Self { proxy: engine_modes::start(upstream.address(), keys).await, upstream }
+/// Sessions whose peers do this at once, after those of one have done it.
+async fn assert_bounded(peers: &Peers, mode: &str, extensions: &str, act: impl AsyncFn(Session)) {
+    act(peers.session(mode, extensions).await).await;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(peers.session(mode, extensions).await);
     }
-
-    async fn sessions(&self, mode: &str, extensions: &str) -> Vec<Session> {
-        let mut sessions = Vec::new();
-        for _ in 0..SESSIONS {
-            sessions
-                .push(Session::open_with(&self.proxy, &self.upstream, mode, extensions, extensions).await);
-        }
-        sessions
-    }
-
-    /// Sessions that do this to each other at once, after one has done it.
-    async fn assert_bounded(&self, mode: &str, extensions: &str, act: impl AsyncFn(Session)) {
-        let mut sessions = self.sessions(mode, extensions).await;
-        act(sessions.pop().unwrap()).await;
-        let before = peak_kib(&self.proxy);
-        join_all(sessions.into_iter().map(|session| act(session))).await;
-        // The kernel counts by and by: it may seem less than before.
-        let grown = peak_kib(&self.proxy).saturating_sub(before);
-        assert!(grown < SESSION_KIB_MAX * SESSIONS as u64, "{mode}: {grown} KiB");
-    }
+    forget_peak(&peers.proxy);
+    let before = peak_kib(&peers.proxy);
+    join_all(sessions.into_iter().map(|session| act(session))).await;
+    // The kernel counts by and by: it may seem less than before.
+    let grown = peak_kib(&peers.proxy).saturating_sub(before);
+    assert!(grown < SESSION_KIB_MAX * SESSIONS as u64, "{mode}: {grown} KiB");
 }
 
 /// A message of zeroes, compressed a thousand times.
@@ -76,25 +64,23 @@ fn rfc7692_8_a_bomb_is_1009_and_never_goes_off() {
         let peers = Peers::start("").await;
         let bomb = &bomb(64 << 20);
         for by_client in [true, false] {
+            let refused = async |session| {
+                let (mut from, mut to) = directed(session, by_client);
+                from.send(bomb.clone()).await;
+                assert_eq!(to.closed().await.0, loss_code(by_client));
+                to.send(Frame::close(1000, "")).await;
+                assert_eq!(from.closed().await.0, Some(1009));
+            };
             for mode in INSPECTING {
-                let act = async |Session { mut client, mut upstream }| {
-                    let (from, to) =
-                        if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
-                    from.send(bomb.clone()).await;
-                    assert_eq!(to.closed().await.0, Some(if by_client { 1001 } else { 1014 }));
-                    to.send(Frame::close(1000, "")).await;
-                    assert_eq!(from.closed().await.0, Some(1009));
-                };
-                peers.assert_bounded(mode, DEFLATE, act).await;
+                assert_bounded(&peers, mode, DEFLATE, refused).await;
             }
             // Nobody sets it off where nobody looks inside.
-            let act = async |Session { mut client, mut upstream }| {
-                let (from, to) =
-                    if by_client { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
+            let passed = async |session| {
+                let (mut from, mut to) = directed(session, by_client);
                 from.send(bomb.clone()).await;
                 assert_eq!(&to.frame().await, bomb);
             };
-            peers.assert_bounded(RELAY, DEFLATE, act).await;
+            assert_bounded(&peers, RELAY, DEFLATE, passed).await;
         }
     });
 }
@@ -109,18 +95,14 @@ fn rfc6455_10_4_a_million_empty_fragments_are_1008_and_cost_nothing() {
                 let fragment = client.encode(Frame::continuation("").unfinished());
                 bytes.extend(fragment.repeat(1_000_000));
                 let heard = async {
-                    loop {
-                        let frame = upstream.frame().await;
-                        if frame.opcode == Opcode::Close {
-                            upstream.send(Frame::close(1000, "")).await;
-                            return frame.close_code();
-                        }
-                    }
+                    let code = close_code(&mut upstream).await;
+                    upstream.send(Frame::close(1000, "")).await;
+                    code
                 };
-                let (_, code) = tokio::join!(flood(&mut client, &bytes), heard);
+                let ((), code) = tokio::join!(flood(&mut client, &bytes), heard);
                 assert_eq!((code, client.closed().await.0), (Some(1001), Some(1008)), "{mode}");
             };
-            peers.assert_bounded(mode, "", act).await;
+            assert_bounded(&peers, mode, "", act).await;
         }
     });
 }
@@ -130,14 +112,13 @@ async fn flood(socket: &mut WebSocket, bytes: &[u8]) {
     let mut at = 0;
     loop {
         let stream = socket.wire.stream();
-        let ready =
-            soon("a word of the proxy", stream.ready(Interest::READABLE | Interest::WRITABLE)).await.unwrap();
-        if ready.is_readable() {
+        let ready = stream.ready(Interest::READABLE | Interest::WRITABLE);
+        if soon("a word of the proxy", ready).await.unwrap().is_readable() {
             return;
         }
         match stream.try_write(&bytes[at..]) {
             Ok(written) => at = (at + written) % bytes.len(),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => return,
         }
     }
@@ -149,14 +130,13 @@ fn a_peer_that_never_reads_is_given_up_and_holds_little_memory_until_then() {
         let peers = Peers::start("timeouts.send = \"1s\"").await;
         for mode in MODES {
             for by_client in [true, false] {
-                let act = async |Session { mut client, mut upstream }| {
-                    let from = if by_client { &mut client } else { &mut upstream };
+                let act = async |session| {
+                    let (mut from, _silent) = directed(session, by_client);
                     let message = from.encode(Frame::binary(vec![1; 60 << 10]));
-                    flood(from, &message).await;
-                    let expected = if by_client { 1014 } else { 1001 };
-                    assert_eq!(from.closed().await.0, Some(expected), "{mode}");
+                    flood(&mut from, &message).await;
+                    assert_eq!(from.closed().await.0, loss_code(!by_client), "{mode}");
                 };
-                peers.assert_bounded(mode, "", act).await;
+                assert_bounded(&peers, mode, "", act).await;
             }
         }
     });
@@ -168,26 +148,46 @@ fn a_peer_that_never_reads_what_plugins_send_it_is_given_up_and_holds_little_mem
     run(async {
         let peers = Peers::start("timeouts.send = \"1s\"").await;
         let command = Frame::text(format!("client {}\nverdict drop", "x".repeat(60 << 10)));
-        for by_client in [true, false] {
-            let act = async |Session { mut client, mut upstream }| {
-                if by_client {
-                    // It floods itself by way of the plugin.
-                    let message = client.encode(command.clone());
-                    flood_blindly(&mut client, &message).await;
-                    assert_eq!(upstream.closed().await.0, Some(1001));
-                } else {
-                    let message = upstream.encode(command.clone());
-                    flood(&mut upstream, &message).await;
-                    assert_eq!(upstream.closed().await.0, Some(1001));
-                }
-            };
-            peers.assert_bounded(SCRIPTED, "", act).await;
-        }
+        let by_upstream = async |Session { client: _silent, mut upstream }| {
+            let message = upstream.encode(command.clone());
+            flood(&mut upstream, &message).await;
+            assert_eq!(upstream.closed().await.0, Some(1001));
+        };
+        assert_bounded(&peers, SCRIPTED, "", by_upstream).await;
+        // The client has the plugin flood it, and looks at nothing that comes.
+        let by_client = async |Session { mut client, mut upstream }| {
+            let message = client.encode(command.clone());
+            while client.wire.try_send(&message).await {}
+            assert_eq!(upstream.closed().await.0, Some(1001));
+        };
+        assert_bounded(&peers, SCRIPTED, "", by_client).await;
     });
 }
 
-/// Write this again and again, without a look at what comes back, until the proxy takes no more.
-async fn flood_blindly(socket: &mut WebSocket, bytes: &[u8]) {
-    let write = async { while socket.wire.try_send(bytes).await {} };
-    tokio::time::timeout(Duration::from_secs(60), write).await.expect("the proxy takes no end of it");
+/// A plugin's messages cannot be put into the middle of another that nobody inspects. They wait for its end, which may
+/// never come; of those that would wait without a bound, the plugin is told.
+#[test]
+fn what_plugins_send_amid_a_message_that_does_not_end_is_bounded() {
+    run(async {
+        let peers = Peers::start("").await;
+        // How long a message is, how many a call sends, and how many calls there are.
+        for (length, sends, calls) in [(60 << 10, 1, 100), (1000, 50, 200), (0, 100, 500)] {
+            let sends = format!("client {}\n", "x".repeat(length)).repeat(sends);
+            let command = Frame::text(sends + "verdict drop");
+            let act = async |Session { mut client, mut upstream }| {
+                client.say("inspect upstream none\nverdict drop").await;
+                assert_eq!(client.hear().await, "inspect true");
+                let endless = Frame::binary(vec![1; 1000]).bytes();
+                upstream.wire.send(&endless[..500]).await;
+                assert_eq!(client.wire.take(500).await, endless[..500]);
+                let command = client.encode(command.clone());
+                for _ in 0..calls {
+                    client.wire.send(&command).await;
+                }
+                client.say("all of it").await;
+                assert_eq!(upstream.hear().await, "all of it");
+            };
+            assert_bounded(&peers, SCRIPTED, "", act).await;
+        }
+    });
 }
