@@ -43,7 +43,7 @@ enum FuzzVerdict {
     Replace(Content),
     Drop,
     Inject(Content),
-    ForwardAndRelease,
+    ForwardAmidOthers,
     Unwanted,
 }
 
@@ -86,7 +86,7 @@ fn step(step: &FuzzStep) -> Step {
             FuzzVerdict::Replace(new) => Verdict::Replace(new.received()),
             FuzzVerdict::Drop => Verdict::Drop,
             FuzzVerdict::Inject(new) => Verdict::Inject(new.received()),
-            FuzzVerdict::ForwardAndRelease => Verdict::ForwardAndRelease,
+            FuzzVerdict::ForwardAmidOthers => Verdict::ForwardAmidOthers,
             FuzzVerdict::Unwanted => Verdict::Unwanted,
         },
     }

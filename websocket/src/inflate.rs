@@ -3,6 +3,8 @@
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::buffer::Buffer;
+use crate::history::History;
+use crate::negotiation::Compression;
 use crate::{Violation, mask};
 
 /// What an inflater holds: the 32 KiB window and its tables.
@@ -26,19 +28,35 @@ pub(crate) enum Sink<'a> {
     Discard { through: &'a mut [u8; DISCARD_BYTES], inflated: &'a mut u64 },
 }
 
+/// Reads one message at a time, of any sender.
 pub(crate) struct Inflater {
     stream: Decompress,
-    /// Whether anything of the current message's stream has been seen since it (re)started.
+    /// Whether nothing of the message's stream has been seen since it (re)started.
     fresh: bool,
+    /// What later messages of this sender may refer to; none where they may not.
+    history: Option<(History, u8)>,
 }
 
 impl Inflater {
     pub(crate) fn new() -> Self {
-        Self { stream: Decompress::new_with_window_bits(false, WINDOW_BITS), fresh: true }
+        let stream = Decompress::new_with_window_bits(false, WINDOW_BITS);
+        Self { stream, fresh: true, history: None }
     }
 
-    /// Forgets everything, for another sender's or an unrelated message.
-    pub(crate) fn reset(&mut self) {
+    /// Begins a message of a sender whose earlier ones ended with `history`.
+    pub(crate) fn begin(&mut self, compression: Option<Compression>, history: History) {
+        self.restart();
+        self.history = None;
+        if let Some(compression) = compression.filter(|compression| compression.context_takeover) {
+            for part in history.parts().into_iter().filter(|part| !part.is_empty()) {
+                // A raw stream takes any dictionary before its first block.
+                drop(self.stream.set_dictionary(part));
+            }
+            self.history = Some((history, compression.window_bits));
+        }
+    }
+
+    fn restart(&mut self) {
         self.stream.reset(false);
         self.fresh = true;
     }
@@ -62,22 +80,24 @@ impl Inflater {
         Ok(())
     }
 
-    /// Ends the message: puts back the tail its compressor took off.
+    /// Ends the message: puts back the tail its compressor took off. The history with this message in it.
     ///
-    /// All before it has been inflated, so the tail of a message that ended with its block gives nothing.
-    /// Without context takeover nobody uses this state again, and a final block can prove that the message
-    /// did end there. With it the state must stay what the receiver's will be: exactly this far, no probe.
-    pub(crate) fn finish(&mut self, takeover: bool, sink: &mut Sink<'_>) -> Result<(), Violation> {
-        if !takeover && self.fresh {
-            return Ok(());
+    /// All before it has been inflated, so the tail of a message that ended with its block gives nothing. That it
+    /// did is proved by a final block. It must have: the next message is read by an inflater that knows only the
+    /// history, while a receiver's would go on amid the block, and read something else.
+    pub(crate) fn finish(&mut self, sink: &mut Sink<'_>) -> Result<History, Violation> {
+        if self.history.is_none() && self.fresh {
+            return Ok(History::default());
         }
         // As the limit: not one byte more.
         let inflated = sink.inflated();
-        let mut ends_cleanly = self.feed(&TAIL, sink, inflated).is_ok();
-        if !takeover {
-            ends_cleanly &= self.feed(&FINAL_BLOCK, sink, inflated).is_ok() && self.fresh;
+        if self.feed(&TAIL, sink, inflated).is_err() {
+            return Err(Violation::DeflateCut);
         }
-        if ends_cleanly { Ok(()) } else { Err(Violation::DeflateCut) }
+        // Before the final block, which would end it.
+        let history = self.history.take().map(|(history, _)| history).unwrap_or_default();
+        let ended = self.feed(&FINAL_BLOCK, sink, inflated).is_ok() && self.fresh;
+        if ended { Ok(history) } else { Err(Violation::DeflateCut) }
     }
 
     fn feed(&mut self, mut input: &[u8], sink: &mut Sink<'_>, limit: u64) -> Result<(), Violation> {
@@ -91,13 +111,19 @@ impl Inflater {
             let ended = matches!(status, Ok(Status::StreamEnd));
             self.fresh &= read == 0;
             input = input.get(read..).unwrap_or_default();
+            if let Some((history, window_bits)) = &mut self.history {
+                history.push(room.get(..written).unwrap_or_default(), *window_bits);
+            }
             sink.took(written, limit)?;
             if status.is_err() || (read == 0 && written == 0 && !ended && !input.is_empty()) {
                 return Err(Violation::Deflate);
             }
             if ended {
                 // RFC 7692 §7.2.1 allows final blocks anywhere; what follows is a stream of its own.
-                self.reset();
+                self.restart();
+                if let Some((history, _)) = &mut self.history {
+                    history.clear();
+                }
             }
             if input.is_empty() && (ended || written < room_bytes) {
                 return Ok(());

@@ -63,7 +63,9 @@
 //!
 //! * Nothing a peer sends makes this crate panic, and there is no unsafe code in it.
 //! * What a peer can make it hold is bounded by [`Limits`]: of each direction the one message that has begun
-//!   and its frames as received, in buffers that grow by doubling, and a compressor and an inflater.
+//!   and its frames as received, in buffers that grow by doubling, with the inflater that reads it; between
+//!   messages the last 32 KiB that a sender with context takeover has said. A thread has at most 64 compressors,
+//!   372 KiB each, however many receivers there are.
 //! * Where the input is cut makes no difference to what comes out, errors included. (Only how much of an
 //!   unwanted message has passed when it is found not to inflate depends on it.)
 //! * flate2 is known only to `inflate` and `deflate`, simdutf8 only to `utf8`.
@@ -76,6 +78,7 @@ mod control;
 mod deflate;
 pub mod frame;
 mod framer;
+mod history;
 mod inflate;
 pub mod mask;
 pub mod negotiation;

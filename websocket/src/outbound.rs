@@ -1,7 +1,7 @@
 //! What goes out to one peer: originals, messages of our own, control frames (RFC 6455 §6.1, RFC 7692 §7.2.1).
 
 use crate::control::{Bytes, Control, ControlKind};
-use crate::deflate::{COMPRESSOR_BYTES, Compressor};
+use crate::deflate::{self, Lease};
 use crate::frame::{CONTROL_PAYLOAD_BYTES_MAX, HEADER_BYTES_MAX, Header, Opcode, RSV1};
 use crate::negotiation::Compression;
 use crate::{CloseCode, Message, Payload, Side, close, mask};
@@ -41,7 +41,7 @@ pub struct Outbound {
     rewrites: bool,
     closed: bool,
     /// Kept between messages only for a receiver's leg with context takeover.
-    compressor: Option<Box<Compressor>>,
+    compressor: Option<Lease>,
 }
 
 impl Outbound {
@@ -134,14 +134,9 @@ impl Outbound {
         self.closed
     }
 
-    /// Frees the compressor, for a session that has been idle: the next message gets a fresh one.
-    pub fn release(&mut self) {
-        self.compressor = None;
-    }
-
-    /// About how much this holds on the heap: a compressor.
-    pub fn heap_bytes(&self) -> usize {
-        self.compressor.as_ref().map_or(0, |_| COMPRESSOR_BYTES)
+    /// Whether a compressor is held, one of the thread's few, until another receiver needs it more.
+    pub fn holds_compressor(&self) -> bool {
+        self.compressor.is_some()
     }
 
     fn write(&mut self, message: Payload<'_>, out: &mut Vec<u8>, keys: MaskKeys<'_>) {
@@ -203,11 +198,7 @@ impl Outbound {
     /// `None` where nothing is compressed for this receiver: not agreed, or only with a window of 8 bits.
     fn compress(&mut self, payload: &[u8], takeover: bool, out: &mut Vec<u8>) -> Option<()> {
         let window_bits = self.sent?.window_bits;
-        let mut compressor = match self.compressor.take() {
-            Some(compressor) => compressor,
-            None => Box::new(Compressor::new(window_bits)?),
-        };
-        compressor.compress(payload, out)?;
+        let compressor = deflate::compress(self.compressor.take(), window_bits, payload, out)?;
         if takeover {
             self.compressor = Some(compressor);
         }

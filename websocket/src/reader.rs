@@ -8,6 +8,7 @@ pub use scratch::Scratch;
 use crate::control::{Control, RawControl};
 use crate::frame::{Header, Opcode, RSV1};
 use crate::framer::{DataPart, Framer, Part};
+use crate::history::History;
 use crate::inflate::{DISCARD_BYTES, INFLATER_BYTES, Inflater, Sink};
 use crate::negotiation::Compression;
 use crate::sequence::{ReservedBits, Sequence};
@@ -18,7 +19,8 @@ use gathering::{Gathering, inflate_checked};
 /// Reads one direction's bytes into messages and control frames, checking all of RFC 6455 §5 to §8 and
 /// RFC 7692 §7.2.2 on the way. `message_bytes_max` bounds a message's size after inflating.
 ///
-/// Between messages it holds no buffers, but for the inflater of a sender with context takeover.
+/// Between messages it holds no buffers, but for the end of what a sender with context takeover has said: as much of it as
+/// its window takes, and no more than there was.
 ///
 /// ```
 /// use sluicegate_websocket::{Event, Limits, Payload, Reader, Scratch, Side};
@@ -52,7 +54,9 @@ pub struct Reader {
 /// What the sender's compressed messages may refer to.
 struct Window {
     compression: Option<Compression>,
-    /// Made at first need; between messages kept only for a sender with context takeover.
+    /// Of the messages so far, where the sender has context takeover.
+    history: History,
+    /// While a compressed message is read.
     inflater: Option<Box<Inflater>>,
 }
 
@@ -158,7 +162,7 @@ impl Reader {
 
     pub(crate) fn resume(mut framer: Framer, compression: Option<Compression>) -> Self {
         framer.sequence.set_inflates(true);
-        let window = Window { compression, inflater: None };
+        let window = Window { compression, history: History::default(), inflater: None };
         Self { framer, window, wanted: Wanted::ALL, message: Progress::Between }
     }
 
@@ -179,7 +183,7 @@ impl Reader {
         let event = self.next_event(input, scratch);
         if event.is_err() {
             self.framer.end();
-            self.window.inflater = None;
+            self.window = Window { compression: None, history: History::default(), inflater: None };
             if let Progress::Gathering(_) = self.message {
                 self.message = Progress::Between;
             }
@@ -250,14 +254,13 @@ impl Reader {
         let (text, compressed) = (header.opcode == Opcode::Text, is_compressed(header));
         if compressed {
             let limit = self.framer.sequence.limits().message_bytes_max;
-            let takeover = self.window.takeover();
             let inflater = self.window.inflater(&mut scratch.inflater);
             let checked = &mut Checked::default();
             let (unmasked, inflated) = (&mut scratch.unmasked, &mut scratch.inflated);
             inflated.clear();
             inflate_checked(inflater, part, unmasked, inflated, text.then_some(checked), limit)?;
-            inflater.finish(takeover, &mut Sink::Gather(inflated))?;
-            self.window.message_ended(&mut scratch.inflater);
+            let history = inflater.finish(&mut Sink::Gather(inflated))?;
+            self.window.message_ended(history, &mut scratch.inflater);
         } else if let Some(key) = part.key {
             scratch.payload.clear();
             mask::append(&mut scratch.payload, part.payload, key);
@@ -276,12 +279,11 @@ impl Reader {
         let ended = self.framer.between_messages();
         if gathering.is_compressed() {
             let limit = self.framer.sequence.limits().message_bytes_max;
-            let takeover = self.window.takeover();
             let inflater = self.window.inflater(&mut scratch.inflater);
             gathering.push_compressed(part, inflater, &mut scratch.unmasked, limit)?;
             if ended {
-                gathering.finish_compressed(inflater, takeover)?;
-                self.window.message_ended(&mut scratch.inflater);
+                let history = gathering.finish_compressed(inflater)?;
+                self.window.message_ended(history, &mut scratch.inflater);
             }
         } else {
             gathering.push(part)?;
@@ -305,7 +307,8 @@ impl Reader {
             let sink = &mut Sink::Discard { through, inflated };
             inflater.inflate(part.payload, part.key, &mut scratch.unmasked, sink, limit)?;
             if ended {
-                inflater.finish(true, sink)?;
+                let history = inflater.finish(sink)?;
+                self.window.message_ended(history, &mut scratch.inflater);
             }
         }
         passing.passed = if self.framer.in_payload() { Passed::PartOfFrame } else { Passed::WholeFrames };
@@ -353,13 +356,14 @@ impl Reader {
         }
     }
 
-    /// About how much this reader holds on the heap: a message that has begun, an inflater.
+    /// About how much this reader holds on the heap: a message that has begun and its inflater, the sender's history.
     pub fn heap_bytes(&self) -> usize {
         let gathering = match &self.message {
             Progress::Gathering(gathering) => gathering.capacity(),
             Progress::Between | Progress::Passing(_) => 0,
         };
-        gathering + self.window.inflater.as_ref().map_or(0, |_| INFLATER_BYTES)
+        let inflater = self.window.inflater.as_ref().map_or(0, |_| INFLATER_BYTES);
+        gathering + inflater + self.window.history.capacity()
     }
 }
 
@@ -368,20 +372,19 @@ impl Window {
         self.compression.is_some_and(|compression| compression.context_takeover)
     }
 
+    /// The one that reads the message that has begun.
     fn inflater(&mut self, spare: &mut Option<Box<Inflater>>) -> &mut Inflater {
-        self.inflater.get_or_insert_with(|| match spare.take() {
-            Some(mut spare) => {
-                spare.reset();
-                spare
-            }
-            None => Box::new(Inflater::new()),
+        let Self { compression, history, inflater } = self;
+        inflater.get_or_insert_with(|| {
+            let mut inflater = spare.take().unwrap_or_else(|| Box::new(Inflater::new()));
+            inflater.begin(*compression, std::mem::take(history));
+            inflater
         })
     }
 
-    fn message_ended(&mut self, spare: &mut Option<Box<Inflater>>) {
-        if !self.takeover() {
-            *spare = self.inflater.take();
-        }
+    fn message_ended(&mut self, history: History, spare: &mut Option<Box<Inflater>>) {
+        self.history = history;
+        *spare = self.inflater.take();
     }
 }
 

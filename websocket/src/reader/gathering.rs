@@ -4,6 +4,7 @@ use super::{Message, Payload, is_compressed};
 use crate::buffer::Buffer;
 use crate::frame::{HEADER_BYTES_MAX, Header, Opcode};
 use crate::framer::DataPart;
+use crate::history::History;
 use crate::inflate::{Inflater, Sink};
 use crate::utf8::{self, Checked};
 use crate::{Violation, mask};
@@ -85,12 +86,8 @@ impl Gathering {
         inflate_checked(inflater, part, unmasked, &mut self.inflated, checked, limit)
     }
 
-    pub(super) fn finish_compressed(
-        &mut self,
-        inflater: &mut Inflater,
-        takeover: bool,
-    ) -> Result<(), Violation> {
-        inflater.finish(takeover, &mut Sink::Gather(&mut self.inflated))
+    pub(super) fn finish_compressed(&mut self, inflater: &mut Inflater) -> Result<History, Violation> {
+        inflater.finish(&mut Sink::Gather(&mut self.inflated))
     }
 
     pub(super) fn message(&self) -> Result<Message<'_>, Violation> {

@@ -25,7 +25,7 @@ pub struct Scratch {
     pub(super) header: Bytes<HEADER_BYTES_MAX>,
     /// The last message that was read in several steps; its buffers serve the next one.
     pub(super) gathering: Option<Box<Gathering>>,
-    /// For senders without context takeover.
+    /// For the next compressed message, whoever sends it.
     pub(super) inflater: Option<Box<Inflater>>,
 }
 

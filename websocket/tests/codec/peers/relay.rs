@@ -19,7 +19,7 @@ pub struct Step {
 impl Step {
     fn is_untouched(&self) -> bool {
         let verdict =
-            matches!(self.verdict, Verdict::Forward | Verdict::ForwardAndRelease | Verdict::Unwanted);
+            matches!(self.verdict, Verdict::Forward | Verdict::ForwardAmidOthers | Verdict::Unwanted);
         // A ping leaves a message that is read whole, but in order.
         verdict && self.ping.is_none()
     }
@@ -32,8 +32,8 @@ pub enum Verdict {
     Drop,
     /// Sent before it, which goes on unchanged.
     Inject(Received),
-    /// Goes on unchanged, after which the compressor is freed.
-    ForwardAndRelease,
+    /// Goes on unchanged, after which so many others compress that none of its words is remembered.
+    ForwardAmidOthers,
     /// Not offered: passes unread if it can.
     Unwanted,
 }
@@ -71,11 +71,23 @@ impl Relay {
                 self.outbound.inject(payload(new), out, keys);
                 self.outbound.forward(message, out, keys);
             }
-            Verdict::ForwardAndRelease => {
+            Verdict::ForwardAmidOthers => {
                 self.outbound.forward(message, out, keys);
-                self.outbound.release();
+                compress_for_others();
             }
         }
+    }
+}
+
+/// As many receivers as a thread has compressors have something compressed.
+fn compress_for_others() {
+    let received = Some(Compression { context_takeover: true, window_bits: 15 });
+    let sent = Some(Compression { context_takeover: true, window_bits: 9 });
+    let message = Message { payload: Payload::Text("others' words"), original: &[], compressed: true };
+    let mut others: Vec<Outbound> = (0..64).map(|_| Outbound::new(Side::Client, received, sent)).collect();
+    for other in &mut others {
+        other.forward(&message, &mut Vec::new(), &mut || KEY);
+        assert!(other.holds_compressor());
     }
 }
 
