@@ -36,6 +36,10 @@ bench-plugins: setup-wasm release ## what a plugin costs per request, message an
 	$(RELEASE) plugin build plugins/* tests/plugins/*
 	cargo bench --package sluicegate --bench plugins
 
+bench-idle: setup-wasm release ## what an idle session costs in memory
+	$(RELEASE) plugin build tests/plugins/*
+	cargo run --release --package sluicegate-bench -- idle
+
 conformance: setup-wasm release ## Autobahn's fuzzing client through the proxy, compared with the same server reached directly
 	$(RELEASE) plugin build tests/plugins/*
 	tests/conformance/run.sh
@@ -46,4 +50,4 @@ setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
 setup-peers: ## what the tests talk to: Node ws, Python websockets
 	@tests/peers/setup.sh
 
-.PHONY: help run test lint release plugins bench-plugins conformance setup-wasm setup-peers
+.PHONY: help run test lint release plugins bench-plugins bench-idle conformance setup-wasm setup-peers

@@ -110,7 +110,6 @@ fn start_session(
 ) {
     let about = upgraded.about;
     tracing::debug!(session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
-    let inspected = upgraded.chain.is_some();
     let (session, early) = Session::new(Opened {
         client: client_stream,
         upstream: upgraded.upstream,
@@ -125,11 +124,7 @@ fn start_session(
         log_end(&about, client, ended);
         drop(held);
     };
-    if inspected {
-        drop(tokio::task::spawn_local(async move { end(&session.run(early, drain).await) }));
-    } else {
-        drop(tokio::task::spawn_local(async move { end(&session.relay_only(early, drain).await) }));
-    }
+    drop(tokio::task::spawn_local(async move { end(&session.run(early, drain).await) }));
 }
 
 /// An end that both sides agreed on is nothing to look at; any other is what an operator searches the log for.

@@ -10,6 +10,19 @@ use crate::engine_peers::{
 };
 
 #[test]
+fn rfc6455_5_1_clients_mask_and_servers_do_not_or_1002() {
+    run(async {
+        let peers = Peers::start("").await;
+        for frames in
+            [Frames::of([(FIN | TEXT, b"a")]), Frames::of([(FIN | PING, &[])]), Frames::of([(BINARY, &[])])]
+        {
+            // As the other side would have to send them.
+            peers.assert_told(1002, &MODES, "", |by_client| frames.bytes(!by_client)).await;
+        }
+    });
+}
+
+#[test]
 fn rfc6455_5_2_reserved_bits_and_opcodes_are_1002() {
     run(async {
         let peers = Peers::start("").await;

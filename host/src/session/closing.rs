@@ -52,12 +52,12 @@ pub struct Ended {
 /// How far the end has come.
 #[derive(Debug, Default)]
 pub struct Closing {
-    cause: Option<Cause>,
+    cause: Option<Box<Cause>>,
     /// By receiver: a close frame that waits for the end of the message that is passing.
-    due: PerSide<Option<(CloseCode, String)>>,
+    due: PerSide<Option<Box<(CloseCode, String)>>>,
     /// By receiver: the close frame of one that broke a rule. The other side has until `last_words` to answer what came
     /// before that.
-    last: PerSide<Option<(CloseCode, String)>>,
+    last: PerSide<Option<Box<(CloseCode, String)>>>,
     last_words: Option<Instant>,
     deadline: Option<Instant>,
     gave_up: bool,
@@ -123,7 +123,7 @@ impl Closing {
     }
 
     fn begin(&mut self, cause: Cause, now: Instant) -> Option<Instant> {
-        self.cause.get_or_insert(cause);
+        self.cause.get_or_insert_with(|| Box::new(cause));
         let deadline = self.deadline.get_or_insert(now + CLOSE_TIMEOUT);
         Some(*deadline)
     }
@@ -166,7 +166,7 @@ impl Session {
         if self.outgoing.of(sender.other()).torn || self.incoming.of(sender.other()).is_closed() {
             return self.close_at_boundary(sender, code, &reason);
         }
-        *self.closing.last.of_mut(sender) = Some((code, reason));
+        *self.closing.last.of_mut(sender) = Some(Box::new((code, reason)));
         let last_words = self.timers.now() + LAST_WORDS_TIMEOUT;
         self.closing.last_words = Some(last_words);
         self.timers.sooner(Some(last_words));
@@ -174,7 +174,8 @@ impl Session {
 
     /// The other side of one that broke a rule has said its last, or had the time to.
     pub(super) fn close_after_last_words(&mut self, receiver: Side) -> bool {
-        let Some((code, reason)) = self.closing.last.of_mut(receiver).take() else { return false };
+        let Some(last) = self.closing.last.of_mut(receiver).take() else { return false };
+        let (code, reason) = *last;
         self.closing.last_words = None;
         self.close_at_boundary(receiver, code, &reason);
         true
@@ -233,8 +234,9 @@ impl Session {
             self.outgoing.of_mut(receiver).release();
         }
         if self.may_inject_message(receiver)
-            && let Some((code, reason)) = self.closing.due.of_mut(receiver).take()
+            && let Some(due) = self.closing.due.of_mut(receiver).take()
         {
+            let (code, reason) = *due;
             self.write_close(receiver, code, &reason);
         }
         if self.may_inject_control(receiver) {
@@ -247,7 +249,8 @@ impl Session {
         if self.may_inject_message(receiver) {
             self.write_close(receiver, code, reason);
         } else {
-            self.closing.due.of_mut(receiver).get_or_insert((code, reason.to_owned()));
+            let due = self.closing.due.of_mut(receiver);
+            due.get_or_insert_with(|| Box::new((code, reason.to_owned())));
         }
     }
 
@@ -314,7 +317,7 @@ impl Session {
                 && outgoing.outbound.is_closed()
                 && !outgoing.is_lost()
         });
-        let cause = self.closing.cause.take().unwrap_or_else(|| Cause::proxy("ended"));
+        let cause = self.closing.cause.take().map_or_else(|| Cause::proxy("ended"), |cause| *cause);
         let PerSide { client, upstream } = &mut self.legs;
         let open = |incoming: &super::Incoming| !(incoming.ended || clean && incoming.is_closed());
         tokio::join!(

@@ -16,7 +16,7 @@ pub struct Incoming {
     /// When it last began a message.
     pub message_seen: Instant,
     /// Messages counted against `messages-rate`.
-    meter: Option<Meter>,
+    meter: Option<Box<Meter>>,
     /// Messages begun so far.
     counted: u64,
     /// Bytes read in all, for the log.
@@ -32,7 +32,7 @@ pub enum Mode {
     /// Nobody: frame headers are read, payloads pass.
     Relay(Scanner),
     /// A plugin does: messages are put together and offered.
-    Inspect(Reader),
+    Inspect(Box<Reader>),
     /// The sender broke the protocol or a limit: nothing more is read from it.
     Broken { messages: u64 },
 }
@@ -57,7 +57,7 @@ pub struct Meter {
 
 impl Incoming {
     pub fn new(mode: Mode, rate: Option<Rate>, now: Instant) -> Self {
-        let meter = rate.map(|rate| Meter { rate, tokens: f64::from(rate.count), at: now });
+        let meter = rate.map(|rate| Box::new(Meter { rate, tokens: f64::from(rate.count), at: now }));
         Self {
             mode,
             ended: false,
@@ -141,12 +141,13 @@ impl Incoming {
                 let waits = scanner.can_be_read();
                 scanner.into_reader().map_or_else(
                     |scanner| (Mode::Relay(scanner), waits),
-                    |reader| (Mode::Inspect(reader), false),
+                    |reader| (Mode::Inspect(Box::new(reader)), false),
                 )
             }
-            Mode::Inspect(reader) if nothing => reader
-                .into_scanner()
-                .map_or_else(|reader| (Mode::Inspect(reader), true), |scanner| (Mode::Relay(scanner), false)),
+            Mode::Inspect(reader) if nothing => reader.into_scanner().map_or_else(
+                |reader| (Mode::Inspect(Box::new(reader)), true),
+                |scanner| (Mode::Relay(scanner), false),
+            ),
             mode => (mode, false),
         };
         self.mode = mode;

@@ -109,7 +109,8 @@ impl Session {
         let modes = |sender: Side| match &opened.agreed {
             Agreed::Relay(extensions) => Mode::Relay(Scanner::new(sender, limits, *extensions)),
             Agreed::Inspect(agreement) => {
-                Mode::Inspect(Reader::new(sender, limits, leg(agreement, sender).map(|leg| leg.of(sender))))
+                let sent = leg(agreement, sender).map(|leg| leg.of(sender));
+                Mode::Inspect(Box::new(Reader::new(sender, limits, sent)))
             }
         };
         let outbound = |receiver: Side| match &opened.agreed {
@@ -140,44 +141,24 @@ impl Session {
         (Box::new(session), PerSide { client: opened.client_early, upstream: opened.upstream_early })
     }
 
-    /// Serve both directions until the session has ended. For sessions without plugins: the task that runs this is small,
-    /// as most of the others are made of hook calls.
-    pub async fn relay_only(mut self: Box<Self>, early: PerSide<Bytes>, mut drain: DrainWatch) -> Ended {
-        for sender in SIDES {
-            let bytes = early.of(sender);
-            self.incoming.of_mut(sender).bytes += bytes.len() as u64;
-            self.relay_now(sender, bytes).await;
-        }
-        drop(early);
-        loop {
-            match self.next_event(&mut drain).await {
-                // Of a sender that nobody inspects, there are none.
-                Event::Input { buffers, .. } => buffers.give_back(),
-                Event::Deadline => self.on_deadline(),
-                Event::Drain(drain) => self.on_drain(drain),
-                Event::Ended => break,
-            }
-        }
-        Box::pin(self.finish()).await
-    }
-
-    /// The same with plugins.
+    /// Serve both directions until the session has ended. What may wait in a hook is boxed while it is under way, so that
+    /// idle sessions do not hold the room for it.
     pub async fn run(mut self: Box<Self>, early: PerSide<Bytes>, mut drain: DrainWatch) -> Ended {
-        self.begin(early).await;
+        Box::pin(self.begin(early)).await;
         loop {
             match self.next_event(&mut drain).await {
                 Event::Input { sender, bytes, mut buffers } => {
                     let read = std::mem::take(&mut buffers.read);
-                    self.inspect(sender, read.get(bytes).unwrap_or_default(), &mut buffers).await;
+                    Box::pin(self.inspect(sender, read.get(bytes).unwrap_or_default(), &mut buffers)).await;
                     buffers.read = read;
                     buffers.give_back();
                 }
                 Event::Deadline => {
-                    self.run_plugin_timers().await;
+                    Box::pin(self.run_plugin_timers()).await;
                     self.on_deadline();
                 }
                 Event::Drain(drain) => {
-                    self.tell_plugins_of_drain().await;
+                    Box::pin(self.tell_plugins_of_drain()).await;
                     self.on_drain(drain);
                 }
                 Event::Ended => break,
