@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use crate::leg::Leg;
@@ -14,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
+use tracing::field::display;
 
 use crate::config::{self, Timeouts};
 use crate::exchange::{self, Connection};
@@ -35,28 +37,29 @@ const HYPER_HEADERS_MAX: usize = 100;
 pub async fn serve(
     stream: Leg,
     client: SocketAddr,
-    listener: &config::Listener,
+    listener: Arc<config::Listener>,
     worker: Rc<Worker>,
     held: Held,
 ) {
     let send_timeout = Rc::new(Cell::new(Timeouts::default().send));
-    let guard = Guard::new(Stall::new(stream, Rc::clone(&send_timeout)), limits(listener));
+    let guard = Guard::new(Stall::new(stream, Rc::clone(&send_timeout)), limits(&listener));
     let connection = Connection {
         worker: Rc::clone(&worker),
+        listener,
         client,
         scheme: "http",
         verdict: guard.verdict(),
         send_timeout,
         upgraded: RefCell::new(None),
     };
-    let exchanges = serve_exchanges(&guard, &connection, listener).await;
+    let exchanges = serve_exchanges(&guard, &connection).await;
     if let Err(error) = exchanges {
         tracing::debug!(%client, %error, "connection ended");
     }
     let (stream, early) = guard.into_parts();
     let mut stream = stream.into_inner();
     match (connection.upgraded.take(), connection.verdict.head()) {
-        (Some(upgraded), _) => start_session(upgraded, stream, early, client, worker, held),
+        (Some(upgraded), _) => start_session(upgraded, stream, early, worker, held),
         (None, Some(rejection)) => {
             let error = Error::Malformed(rejection);
             tracing::warn!(%client, status = error.status().as_u16(), fault = %error.fault(), %error, "request refused");
@@ -69,12 +72,9 @@ pub async fn serve(
 }
 
 /// Answer requests until the client or a rule ends it, or a handshake has been answered with 101.
-async fn serve_exchanges(
-    guard: &Guard<Stall<Leg>>,
-    connection: &Connection,
-    listener: &config::Listener,
-) -> hyper::Result<()> {
+async fn serve_exchanges(guard: &Guard<Stall<Leg>>, connection: &Connection) -> hyper::Result<()> {
     let service = service_fn(async |request| Ok::<_, Infallible>(exchange::serve(connection, request).await));
+    let listener = &connection.listener;
     let mut http = http1::Builder::new();
     http.half_close(true)
         .header_read_timeout(None)
@@ -104,12 +104,11 @@ fn start_session(
     upgraded: Upgraded,
     client_stream: Leg,
     client_early: Bytes,
-    client: SocketAddr,
     worker: Rc<Worker>,
     held: Held,
 ) {
     let about = upgraded.about;
-    tracing::debug!(session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
+    tracing::debug!(session = about.id, client = %about.client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
     let (session, early) = Session::new(Opened {
         client: client_stream,
         upstream: upgraded.upstream,
@@ -121,27 +120,28 @@ fn start_session(
     });
     let drain = worker.draining.watch();
     let end = move |ended: &Ended| {
-        log_end(&about, client, ended);
+        log_end(&about, ended);
         drop(held);
     };
     drop(tokio::task::spawn_local(async move { end(&session.run(early, drain).await) }));
 }
 
 /// An end that both sides agreed on is nothing to look at; any other is what an operator searches the log for.
-fn log_end(about: &About, client: SocketAddr, ended: &Ended) {
+fn log_end(about: &About, ended: &Ended) {
     let Ended { cause, clean, lived, messages, bytes_received: bytes } = ended;
+    let (client, peer) = (about.client, about.peer.map(display));
     let (lived_ms, note) = (lived.as_millis(), &cause.note);
     let (from_client, from_upstream) = (messages.client, messages.upstream);
     let (bytes_from_client, bytes_from_upstream) = (bytes.client, bytes.upstream);
     if *clean && note.is_empty() {
         tracing::debug!(
-            session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server,
+            session = about.id, %client, peer, path = ?about.path, upstream = %about.upstream, server = %about.server,
             closer = cause.closer(), code = cause.code, reason = ?cause.reason, lived_ms, from_client, from_upstream, bytes_from_client, bytes_from_upstream,
             "session closed"
         );
     } else {
         tracing::info!(
-            session = about.id, %client, path = ?about.path, upstream = %about.upstream, server = %about.server,
+            session = about.id, %client, peer, path = ?about.path, upstream = %about.upstream, server = %about.server,
             closer = cause.closer(), code = cause.code, reason = ?cause.reason, clean, lived_ms, from_client,
             from_upstream, bytes_from_client, bytes_from_upstream, note = %note, "session ended early"
         );

@@ -12,13 +12,15 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
+use tracing::field::display;
 
 use crate::body::{Content, ResponseBody, Timed};
 use crate::config::Target;
 use crate::forward::{self, Forwarded};
+use crate::forwarded::Provenance;
 use crate::guard::Verdict;
 use crate::handshake::{self, Handshake};
-use crate::headers::{remove_hop_by_hop, set_forwarded};
+use crate::headers::remove_hop_by_hop;
 use crate::plugin::requests::{self, Decision};
 use crate::plugin::{self, Lent};
 use crate::reject::Error;
@@ -32,6 +34,8 @@ use crate::{config, files};
 /// What the exchanges of one client connection have in common.
 pub struct Connection {
     pub worker: Rc<Worker>,
+    pub listener: Arc<config::Listener>,
+    /// The client as the connection shows it; what trusted proxies say of single requests is in their heads.
     pub client: SocketAddr,
     pub scheme: &'static str,
     /// What the guard says of the connection's bytes.
@@ -48,6 +52,15 @@ pub struct Exchange<'a> {
     pub snapshot: Arc<Snapshot>,
     /// The request, in the form it is lent to plugins.
     pub lent: Lent,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// For a log line about `client`: who is connected, where that is another.
+    pub fn peer_beside(&self, client: SocketAddr) -> Option<SocketAddr> {
+        (self.client != client).then_some(self.client)
+    }
 }
 
 /// Answer `request`, in any case.
@@ -110,11 +123,13 @@ impl Exchange<'_> {
         headers.remove(header::EXPECT);
         let authority = authority.unwrap_or(HeaderValue::from_static(""));
         // Before the hooks: what they read of the client is the truth.
-        set_forwarded(&mut headers, self.connection.client.ip(), self.connection.scheme, &authority);
+        let Connection { client, scheme, ref listener, .. } = *self.connection;
+        let provenance = Provenance::of(&headers, client, scheme, &authority, listener);
+        provenance.write(&mut headers, listener);
         let subprotocols = handshake.as_ref().ok().and_then(|handshake| handshake.as_ref());
         self.lent.request = Some(Box::new(RequestHead {
             method: parts.method,
-            scheme: self.connection.scheme,
+            scheme: provenance.scheme,
             authority,
             path_and_query: parts
                 .uri
@@ -123,7 +138,7 @@ impl Exchange<'_> {
                 .unwrap_or(http::uri::PathAndQuery::from_static("/")),
             version: parts.version,
             headers,
-            client: self.connection.client,
+            client: provenance.client,
             websocket: subprotocols.map(|handshake| handshake.subprotocols.clone()),
             editable: true,
             upstream: None,
@@ -218,7 +233,8 @@ impl Exchange<'_> {
         let response = plugin_answer(plugin, answer)?;
         let request = self.lent.request();
         let (client, method, path) = (request.client, &request.method, request.path_and_query.path());
-        tracing::info!(%client, %method, ?path, status = response.status().as_u16(), plugin, "answered by a plugin");
+        let (peer, status) = (self.connection.peer_beside(client).map(display), response.status().as_u16());
+        tracing::info!(%client, peer, %method, ?path, status, plugin, "answered by a plugin");
         Ok(response)
     }
 
@@ -227,14 +243,15 @@ impl Exchange<'_> {
         let elapsed_ms = began.elapsed().as_millis();
         let (client, method, path) = (request.client, &request.method, request.path_and_query.path());
         let host = String::from_utf8_lossy(request.authority.as_bytes());
+        let peer = self.connection.peer_beside(client).map(display);
         match answer {
             Ok(response) => {
                 let status = response.status().as_u16();
-                tracing::debug!(%client, %method, ?host, ?path, status, elapsed_ms, "request answered");
+                tracing::debug!(%client, peer, %method, ?host, ?path, status, elapsed_ms, "request answered");
             }
             Err(error) => {
                 let (status, fault) = (error.status().as_u16(), error.fault());
-                tracing::warn!(%client, %method, ?host, ?path, status, %fault, %error, elapsed_ms, "request refused");
+                tracing::warn!(%client, peer, %method, ?host, ?path, status, %fault, %error, elapsed_ms, "request refused");
             }
         }
     }

@@ -1,14 +1,7 @@
-//! Header fields on their way through a proxy: what ends at each hop, and what the proxy says of the client.
-
-use std::net::IpAddr;
+//! Header fields on their way through a proxy: what ends at each hop.
 
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
-
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Fields of one connection (RFC 9110 §7.6.1), whether or not `Connection` names them.
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -50,19 +43,6 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
-}
-
-/// Tell the upstream who the client is and how it came. What the client said of itself in these fields is
-/// replaced: nobody vouches for it.
-pub fn set_forwarded(headers: &mut HeaderMap, client: IpAddr, scheme: &'static str, host: &HeaderValue) {
-    headers.remove(header::FORWARDED);
-    // An address is always a valid value.
-    if let Ok(client) = HeaderValue::try_from(client.to_canonical().to_string()) {
-        headers.insert(X_REAL_IP, client.clone());
-        headers.insert(X_FORWARDED_FOR, client);
-    }
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    headers.insert(X_FORWARDED_HOST, host.clone());
 }
 
 /// The members of a list-valued field's line, without white space and empty members (RFC 9110 §5.6.1).
@@ -112,23 +92,5 @@ mod tests {
         map.append("connection", HeaderValue::from_static("origin, Host, sec-websocket-key"));
         remove_hop_by_hop(&mut map);
         assert_eq!(map, headers(&kept));
-    }
-
-    #[test]
-    fn what_a_client_says_of_its_address_is_replaced() {
-        let mut map = headers(&[
-            ("x-forwarded-for", "203.0.113.9"),
-            ("x-real-ip", "203.0.113.9"),
-            ("forwarded", "for=203.0.113.9"),
-        ]);
-        let host = HeaderValue::from_static("chat.example.com:8080");
-        set_forwarded(&mut map, "::ffff:192.0.2.7".parse().unwrap(), "http", &host);
-        let expected = headers(&[
-            ("x-forwarded-for", "192.0.2.7"),
-            ("x-real-ip", "192.0.2.7"),
-            ("x-forwarded-proto", "http"),
-            ("x-forwarded-host", "chat.example.com:8080"),
-        ]);
-        assert_eq!(map, expected);
     }
 }

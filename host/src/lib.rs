@@ -8,6 +8,7 @@ mod drain;
 mod exchange;
 mod files;
 mod forward;
+mod forwarded;
 mod guard;
 mod handshake;
 mod headers;

@@ -28,7 +28,7 @@ pub struct RequestHead {
     pub version: Version,
     /// As received, without hop-by-hop fields and those the host writes itself.
     pub headers: HeaderMap,
-    /// The connection's peer.
+    /// The client: the connection's peer, or what a trusted proxy said of it; port 0 where that told none.
     pub client: SocketAddr,
     /// The subprotocols of a WebSocket handshake; none where it is not one.
     pub websocket: Option<Vec<String>>,

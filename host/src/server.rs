@@ -233,7 +233,7 @@ async fn work(
         let stream = stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream)).map(Leg::Tcp);
         tokio::task::spawn_local(async move {
             match stream {
-                Ok(stream) => connection::serve(stream, client, &listener, worker, held).await,
+                Ok(stream) => connection::serve(stream, client, listener, worker, held).await,
                 Err(error) => tracing::debug!(%client, %error, "connection failed"),
             }
         });

@@ -2,6 +2,7 @@
 //! and both streams to the connection. The client sees its 101 only when everything before it went well.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -47,6 +48,9 @@ pub struct Upgraded {
 #[derive(Debug, Clone)]
 pub struct About {
     pub id: u64,
+    pub client: SocketAddr,
+    /// Who is connected, where that is another.
+    pub peer: Option<SocketAddr>,
     pub path: String,
     pub upstream: Arc<str>,
     pub server: Arc<str>,
@@ -107,8 +111,11 @@ pub async fn run(
             return Err(error);
         }
     };
+    let client = exchange.lent.request().client;
     let about = About {
         id: exchange.connection.worker.next_session_id(),
+        client,
+        peer: exchange.connection.peer_beside(client),
         path: exchange.lent.request().path_and_query.path().to_owned(),
         upstream: Arc::clone(&upstream.name),
         server: Arc::clone(&server.address),

@@ -4,6 +4,7 @@
 mod abandoned;
 mod backpressure;
 mod check;
+mod client_address;
 mod close;
 mod command_line;
 mod completeness;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::server::WORKERS_MAX;
 use super::types::{
-    HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Plugin, PluginCache, Route, Server,
-    Target, Timeouts, UpstreamServer,
+    HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Plugin, PluginCache, RealIpHeader, Route,
+    Server, Target, Timeouts, UpstreamServer,
 };
 use super::units::{KIB, MIB};
 
@@ -30,6 +30,9 @@ impl Listener {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            trusted_proxies: Vec::new(),
+            real_ip_header: RealIpHeader::Either,
+            forwarded_header: false,
             header_timeout: Duration::from_secs(60),
             keep_alive_timeout: Duration::from_secs(75),
             header_bytes_max: 64 * KIB,

@@ -62,6 +62,10 @@ impl<'a> Field<'a> {
         parse(self.text(expected)?).or_else(|| self.mismatch(expected))
     }
 
+    pub(super) fn boolean(&self) -> Option<bool> {
+        self.value.as_bool().or_else(|| self.mismatch("true or false"))
+    }
+
     /// One of a few words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let quoted: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();

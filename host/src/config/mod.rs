@@ -41,7 +41,8 @@ use self::source::{Place, Source};
 pub use self::error::{Error, Errors, Position};
 pub use self::types::{
     Config, HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Ping, Plugin, PluginCache,
-    PluginIndex, Rate, Route, Server, Target, Timeouts, Upstream, UpstreamIndex, UpstreamServer,
+    PluginIndex, Rate, RealIpHeader, Route, Server, Target, Timeouts, Upstream, UpstreamIndex,
+    UpstreamServer,
 };
 
 /// Something else than a configuration was named when it is larger.

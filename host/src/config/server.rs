@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
 
 use super::field::Field;
 use super::reader::Section;
-use super::types::{Listener, PluginCache, Server};
+use super::types::{Listener, PluginCache, RealIpHeader, Server};
 use super::units::KIB;
 
 pub(super) const WORKERS_MAX: usize = 1_024;
 const HEADER_BYTES: RangeInclusive<usize> = KIB..=64 * KIB;
 const HEADERS: RangeInclusive<usize> = 1..=1_000;
+
+const NETWORK: &str = r#"a network such as "10.0.0.0/8" or an address such as "::1""#;
 
 const ADDRESS: &str = r#"an IP address and port such as "127.0.0.1:8080" or "[::]:80""#;
 
@@ -46,6 +50,12 @@ fn read_listener(section: &mut Section<'_>, taken: &mut HashMap<SocketAddr, Stri
         Some(address)
     });
     let mut listener = Listener::new(address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()));
+    section.set(&mut listener.trusted_proxies, "trusted-proxies", read_networks);
+    section.set(&mut listener.real_ip_header, "real-ip-header", |field| {
+        field
+            .word(&[("x-forwarded-for", RealIpHeader::XForwardedFor), ("forwarded", RealIpHeader::Forwarded)])
+    });
+    section.set(&mut listener.forwarded_header, "forwarded-header", Field::boolean);
     section.table("timeouts", |timeouts| {
         timeouts.set(&mut listener.header_timeout, "header", Field::any_duration);
         timeouts.set(&mut listener.keep_alive_timeout, "keep-alive", Field::any_duration);
@@ -55,6 +65,21 @@ fn read_listener(section: &mut Section<'_>, taken: &mut HashMap<SocketAddr, Stri
         limits.set(&mut listener.headers_max, "headers-max", |field| field.whole_number(HEADERS));
     });
     listener
+}
+
+fn read_networks(field: &Field<'_>) -> Option<Vec<IpNet>> {
+    let networks = field.list(r#"a list of networks such as ["10.0.0.0/8", "::1"]"#)?;
+    Some(networks.iter().filter_map(read_network).collect())
+}
+
+/// A network whose address has bits beyond its prefix is a mistake in one of the two.
+fn read_network(field: &Field<'_>) -> Option<IpNet> {
+    let network = field
+        .parsed(NETWORK, |text| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)))?;
+    if network != network.trunc() {
+        return field.mismatch(format_args!("{:?}, the network's own address", network.trunc().to_string()));
+    }
+    Some(network)
 }
 
 /// Port 0 is a different port each time.

@@ -56,7 +56,7 @@ fn valid_files() {
 fn invalid_files() {
     let folder = folder("invalid");
     let paths = files(&folder, "toml");
-    assert_eq!(paths.len(), 27);
+    assert_eq!(paths.len(), 28);
     assert_eq!(files(&folder, "err").len(), paths.len());
     for path in paths {
         let expected = fs::read_to_string(path.with_extension("err")).unwrap();
@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 49, "{keys:?}");
+    assert_eq!(keys.len(), 52, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 46);
+    assert_eq!(lines_seen, 49);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -136,6 +136,9 @@ fn every_key_is_read() {
         shutdown-grace = "1m"
         [[listener]]
         address = "[::1]:80"
+        trusted-proxies = ["10.0.0.0/8", "::1"]
+        real-ip-header = "forwarded"
+        forwarded-header = true
         timeouts = { header = "1s", keep-alive = "2s" }
         limits = { header-bytes-max = "1KiB", headers-max = 1_000 }
         [[plugin]]
@@ -181,6 +184,9 @@ fn every_key_is_read() {
     assert_eq!(config.server, server);
     let listener = Listener {
         address: "[::1]:80".parse().unwrap(),
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        real_ip_header: RealIpHeader::Forwarded,
+        forwarded_header: true,
         header_timeout: milliseconds(1_000),
         keep_alive_timeout: milliseconds(2_000),
         header_bytes_max: KIB,

@@ -3,11 +3,12 @@
 //!
 //! Where a duration has no bounds of its own, it is 1 ms to 365 days.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+use ipnet::IpNet;
 
 /// A whole configuration. Indices in it ([`PluginIndex`], [`UpstreamIndex`]) point into its own lists.
 #[derive(Debug, Clone)]
@@ -54,6 +55,15 @@ pub enum PluginCache {
 pub struct Listener {
     /// `address`, such as `127.0.0.1:8080` or `[::]:80`. Port 0 takes a free one, told in the log.
     pub address: SocketAddr,
+    /// `trusted-proxies`: networks (`10.0.0.0/8`) and addresses (`::1`) of proxies in front of this listener, whose word
+    /// on a request's client is taken; of the listener, as it decides from where it can be reached. Default: none. nginx's
+    /// `set_real_ip_from` with `real_ip_recursive on`.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `real-ip-header`: where trusted proxies write it. Default: in either, and both must agree where both are there.
+    /// nginx's `real_ip_header`.
+    pub real_ip_header: RealIpHeader,
+    /// `forwarded-header`: whether upstreams are told of the client in `Forwarded` (RFC 7239), too. Default false.
+    pub forwarded_header: bool,
     /// `timeouts.header`: from the first byte of a request head (or from accepting the connection) to
     /// its last. Default 60 s, nginx's `client_header_timeout`. Then 408.
     pub header_timeout: Duration,
@@ -64,6 +74,17 @@ pub struct Listener {
     pub header_bytes_max: usize,
     /// `limits.headers-max`: header lines of a request. Default 100, 1 to 1,000. Then 431.
     pub headers_max: usize,
+}
+
+/// `real-ip-header`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RealIpHeader {
+    /// In whichever is there.
+    Either,
+    /// In `X-Forwarded-For`, with `X-Forwarded-Proto` and `X-Forwarded-Host` beside it.
+    XForwardedFor,
+    /// In `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// `[[plugin]]`
@@ -229,4 +250,14 @@ pub struct Ping {
     pub interval: Duration,
     /// `timeout`: for any sign of life after it. Default 10 s. Then both sides are closed.
     pub timeout: Duration,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Whether `address` is one of `trusted-proxies`. IPv4 in IPv6's clothes is IPv4.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
 }

@@ -105,7 +105,7 @@ pub(super) fn elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 }
 
 /// `token = 1*tchar` (RFC 9110 §5.6.2).
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && token_length(text) == text.len()
 }
 

@@ -51,10 +51,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub use lines::is_token;
 pub use linger::{Linger, lingering_close};
 pub use rejection::Rejection;
 use rejection::Violation;
 use stream::Stream;
+pub use target::is_host_and_port;
 
 /// What a client may take of time and space before its request is under way.
 #[derive(Debug, Clone, Copy)]

@@ -34,7 +34,7 @@ pub(super) fn check(target: &[u8], method: &[u8]) -> Result<Option<Range<usize>>
 }
 
 /// `uri-host [ ":" port ]`, neither of them empty.
-pub(super) fn is_host_and_port(text: &[u8]) -> bool {
+pub fn is_host_and_port(text: &[u8]) -> bool {
     let (host_is_valid, port) = match text.strip_prefix(b"[") {
         Some(rest) => {
             let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
