@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,11 +15,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tracing::field::display;
 
 use crate::config::{self, Timeouts};
 use crate::exchange::{self, Connection};
 use crate::guard::{self, Guard, Linger, lingering_close};
+use crate::proxy_protocol::{self, AcceptError};
 use crate::reject::Error;
 use crate::server::Held;
 use crate::session::{Ended, Opened, Session};
@@ -35,7 +37,41 @@ const HYPER_HEADERS_MAX: usize = 100;
 /// Serve a client until its connection ends. A session goes on in a task of its own, so that nothing of HTTP is kept for
 /// as long as it lives.
 pub async fn serve(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    listener: Arc<config::Listener>,
+    worker: Rc<Worker>,
+    held: Held,
+) {
+    let mut client = peer;
+    if listener.proxy_protocol {
+        let header = Box::pin(proxy_protocol::accept(&mut stream, peer, &listener));
+        match until_drained(header, &worker).await {
+            Some(Ok(endpoints)) => client = endpoints.map_or(peer, |endpoints| endpoints.client),
+            // A port that is only tried, by whom it may be.
+            Some(Err(error @ (AcceptError::Ended | AcceptError::Lost(_)))) => {
+                return tracing::debug!(%peer, %error, "connection ended");
+            }
+            Some(Err(error)) => return tracing::warn!(%peer, %error, "connection refused"),
+            None => return,
+        }
+    }
+    serve_http(Leg::Tcp(stream), peer, client, listener, worker, held).await;
+}
+
+/// None: the process drains, and a connection that is not there yet is not waited for.
+async fn until_drained<T>(mut work: Pin<Box<impl Future<Output = T>>>, worker: &Worker) -> Option<T> {
+    let mut drain = worker.draining.watch();
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => drain.poll(cx).map(|_| None),
+    })
+    .await
+}
+
+async fn serve_http(
     stream: Leg,
+    peer: SocketAddr,
     client: SocketAddr,
     listener: Arc<config::Listener>,
     worker: Rc<Worker>,
@@ -46,6 +82,7 @@ pub async fn serve(
     let connection = Connection {
         worker: Rc::clone(&worker),
         listener,
+        peer,
         client,
         scheme: "http",
         verdict: guard.verdict(),

@@ -35,7 +35,8 @@ use crate::{config, files};
 pub struct Connection {
     pub worker: Rc<Worker>,
     pub listener: Arc<config::Listener>,
-    /// The client as the connection shows it; what trusted proxies say of single requests is in their heads.
+    pub peer: SocketAddr,
+    /// The client as the connection shows it: its peer, or what a PROXY header said of it. What trusted proxies say of single requests is in their heads.
     pub client: SocketAddr,
     pub scheme: &'static str,
     /// What the guard says of the connection's bytes.
@@ -59,7 +60,7 @@ pub struct Exchange<'a> {
 impl Connection {
     /// For a log line about `client`: who is connected, where that is another.
     pub fn peer_beside(&self, client: SocketAddr) -> Option<SocketAddr> {
-        (self.client != client).then_some(self.client)
+        (self.peer != client).then_some(self.peer)
     }
 }
 

@@ -15,6 +15,7 @@ mod headers;
 mod leg;
 pub mod limits;
 pub mod plugin;
+mod proxy_protocol;
 mod reject;
 pub mod request;
 mod route;

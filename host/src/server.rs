@@ -19,7 +19,6 @@ use tokio::time::Instant;
 use crate::config;
 use crate::connection;
 use crate::drain::Drain;
-use crate::leg::Leg;
 use crate::snapshot::Snapshot;
 use crate::worker::Worker;
 
@@ -230,7 +229,7 @@ async fn work(
     while let Some(Accepted { stream, client, listener }) = accepted.recv().await {
         let worker = Rc::clone(&worker);
         let held = Held(Arc::clone(&load));
-        let stream = stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream)).map(Leg::Tcp);
+        let stream = stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream));
         tokio::task::spawn_local(async move {
             match stream {
                 Ok(stream) => connection::serve(stream, client, listener, worker, held).await,

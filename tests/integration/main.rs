@@ -28,6 +28,7 @@ mod plugin_cache;
 mod plugin_failures;
 mod plugin_requests;
 mod plugin_sessions;
+mod proxy_protocol;
 mod reference_plugins;
 mod relay;
 mod routing;

@@ -31,6 +31,7 @@ impl Listener {
         Self {
             address,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             real_ip_header: RealIpHeader::Either,
             forwarded_header: false,
             header_timeout: Duration::from_secs(60),

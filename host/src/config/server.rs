@@ -51,6 +51,13 @@ fn read_listener(section: &mut Section<'_>, taken: &mut HashMap<SocketAddr, Stri
     });
     let mut listener = Listener::new(address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()));
     section.set(&mut listener.trusted_proxies, "trusted-proxies", read_networks);
+    section.set(&mut listener.proxy_protocol, "proxy-protocol", |field| {
+        let wanted = field.boolean()?;
+        if wanted && listener.trusted_proxies.is_empty() {
+            field.refuse("expected trusted-proxies beside it, as PROXY headers of others are not taken");
+        }
+        Some(wanted)
+    });
     section.set(&mut listener.real_ip_header, "real-ip-header", |field| {
         field
             .word(&[("x-forwarded-for", RealIpHeader::XForwardedFor), ("forwarded", RealIpHeader::Forwarded)])

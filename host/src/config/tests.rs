@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 52, "{keys:?}");
+    assert_eq!(keys.len(), 53, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 49);
+    assert_eq!(lines_seen, 50);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -137,6 +137,7 @@ fn every_key_is_read() {
         [[listener]]
         address = "[::1]:80"
         trusted-proxies = ["10.0.0.0/8", "::1"]
+        proxy-protocol = true
         real-ip-header = "forwarded"
         forwarded-header = true
         timeouts = { header = "1s", keep-alive = "2s" }
@@ -185,6 +186,7 @@ fn every_key_is_read() {
     let listener = Listener {
         address: "[::1]:80".parse().unwrap(),
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        proxy_protocol: true,
         real_ip_header: RealIpHeader::Forwarded,
         forwarded_header: true,
         header_timeout: milliseconds(1_000),

@@ -59,6 +59,10 @@ pub struct Listener {
     /// on a request's client is taken; of the listener, as it decides from where it can be reached. Default: none. nginx's
     /// `set_real_ip_from` with `real_ip_recursive on`.
     pub trusted_proxies: Vec<IpNet>,
+    /// `proxy-protocol`: every connection begins with a PROXY header (version 1 or 2), which must come within
+    /// `timeouts.header`; connections from elsewhere than `trusted-proxies`, which must be given, are refused. Default
+    /// false. nginx's `listen … proxy_protocol`.
+    pub proxy_protocol: bool,
     /// `real-ip-header`: where trusted proxies write it. Default: in either, and both must agree where both are there.
     /// nginx's `real_ip_header`.
     pub real_ip_header: RealIpHeader,
