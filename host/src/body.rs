@@ -49,12 +49,12 @@ pub struct Timed {
 }
 
 /// How far a body has come, seen from outside of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
-    frames: Cell<u64>,
+    /// When a piece of it last passed, or its end.
+    last: Cell<Instant>,
     /// It was asked for more, and its sender has none yet.
     waiting: Cell<bool>,
-    ended: Cell<bool>,
     failed: Cell<Option<Failed>>,
 }
 
@@ -70,19 +70,14 @@ pub enum Failed {
 // === impl Progress ===
 
 impl Progress {
-    /// Grows with each piece that passes.
-    pub fn frames(&self) -> u64 {
-        self.frames.get()
+    /// When a piece of it last passed, or its end; before that, when it began.
+    pub fn last(&self) -> Instant {
+        self.last.get()
     }
 
     /// Its sender is what is waited for.
     pub fn is_waiting(&self) -> bool {
         self.waiting.get()
-    }
-
-    /// The last of it has passed.
-    pub fn has_ended(&self) -> bool {
-        self.ended.get()
     }
 
     pub fn failed(&self) -> Option<Failed> {
@@ -94,9 +89,9 @@ impl Progress {
 
 impl Timed {
     pub fn new(body: Incoming, timeout: Duration) -> Self {
-        let progress = Rc::new(Progress::default());
-        progress.ended.set(body.is_end_stream());
-        Self { body, timeout, sleep: None, progress }
+        let progress =
+            Progress { last: Cell::new(Instant::now()), waiting: Cell::new(false), failed: Cell::new(None) };
+        Self { body, timeout, sleep: None, progress: Rc::new(progress) }
     }
 
     pub fn progress(&self) -> Rc<Progress> {
@@ -128,14 +123,13 @@ impl Body for Timed {
             }
         };
         this.progress.waiting.set(false);
+        this.progress.last.set(Instant::now());
         this.sleep = None;
         match &frame {
-            Some(Ok(_)) => this.progress.frames.set(this.progress.frames.get() + 1),
             Some(Err(BodyError::Stalled(_))) => this.progress.failed.set(Some(Failed::Stalled)),
             Some(Err(_)) => this.progress.failed.set(Some(Failed::Broken)),
-            None => {}
+            Some(Ok(_)) | None => {}
         }
-        this.progress.ended.set(frame.is_none() || this.body.is_end_stream());
         Poll::Ready(frame)
     }
 
@@ -205,5 +199,69 @@ impl Body for ResponseBody {
             Content::Upstream(body) => body.size_hint(),
             Content::File(body) => body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+pub mod testing {
+    use std::convert::Infallible;
+
+    use http_body_util::Empty;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper::{Request, Response};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::sync::mpsc;
+    use tokio::task::spawn_local;
+
+    use super::*;
+
+    /// A request's body of so many bytes, and the client that is still to send it.
+    pub async fn incoming(length: usize) -> (DuplexStream, Incoming) {
+        let (mut client, server) = duplex(1024);
+        let (bodies, mut taken) = mpsc::channel(1);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let bodies = bodies.clone();
+            async move {
+                bodies.send(request.into_body()).await.unwrap();
+                std::future::pending::<Result<Response<Empty<Bytes>>, Infallible>>().await
+            }
+        });
+        spawn_local(http1::Builder::new().serve_connection(TokioIo::new(server), service));
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        (client, taken.recv().await.unwrap())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::task::LocalSet;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_piece_gives_the_sender_its_time_anew() {
+        let test = async {
+            let (mut client, body) = testing::incoming(100).await;
+            let start = Instant::now();
+            let mut body = Timed::new(body, Duration::from_secs(10));
+            for _ in 0..3 {
+                let piece = async {
+                    sleep(Duration::from_secs(9)).await;
+                    client.write_all(b"piece").await.unwrap();
+                };
+                let (frame, ()) = tokio::join!(body.frame(), piece);
+                assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), "piece");
+            }
+            let stalled = body.frame().await.unwrap().unwrap_err();
+            assert!(matches!(stalled, BodyError::Stalled(_)), "{stalled}");
+            assert_eq!(start.elapsed().as_secs(), 3 * 9 + 10);
+        };
+        LocalSet::new().run_until(test).await;
     }
 }

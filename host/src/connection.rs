@@ -21,7 +21,7 @@ use tracing::field::display;
 use crate::config::{self, Timeouts};
 use crate::exchange::{self, Connection};
 use crate::guard::{self, Guard, Linger, lingering_close};
-use crate::proxy_protocol::{self, AcceptError};
+use crate::proxy_protocol::{self, AcceptError, Endpoints};
 use crate::reject::Error;
 use crate::server::Held;
 use crate::session::{Ended, Opened, Session};
@@ -43,11 +43,12 @@ pub async fn serve(
     worker: Rc<Worker>,
     held: Held,
 ) {
-    let mut client = peer;
+    let destination = stream.local_addr().unwrap_or(listener.address);
+    let mut endpoints = Endpoints { client: peer, destination };
     if listener.proxy_protocol {
         let header = Box::pin(proxy_protocol::accept(&mut stream, peer, &listener));
         match until_drained(header, &worker).await {
-            Some(Ok(endpoints)) => client = endpoints.map_or(peer, |endpoints| endpoints.client),
+            Some(Ok(told)) => endpoints = told.unwrap_or(endpoints),
             // A port that is only tried, by whom it may be.
             Some(Err(error @ (AcceptError::Ended | AcceptError::Lost(_)))) => {
                 return tracing::debug!(%peer, %error, "connection ended");
@@ -56,7 +57,7 @@ pub async fn serve(
             None => return,
         }
     }
-    serve_http(Leg::Tcp(stream), peer, client, listener, worker, held).await;
+    serve_http(Leg::Tcp(stream), peer, endpoints, listener, worker, held).await;
 }
 
 /// None: the process drains, and a connection that is not there yet is not waited for.
@@ -72,7 +73,7 @@ async fn until_drained<T>(mut work: Pin<Box<impl Future<Output = T>>>, worker: &
 async fn serve_http(
     stream: Leg,
     peer: SocketAddr,
-    client: SocketAddr,
+    Endpoints { client, destination }: Endpoints,
     listener: Arc<config::Listener>,
     worker: Rc<Worker>,
     held: Held,
@@ -84,6 +85,7 @@ async fn serve_http(
         listener,
         peer,
         client,
+        destination,
         scheme: "http",
         verdict: guard.verdict(),
         send_timeout,

@@ -23,6 +23,7 @@ use crate::handshake::{self, Handshake};
 use crate::headers::remove_hop_by_hop;
 use crate::plugin::requests::{self, Decision};
 use crate::plugin::{self, Lent};
+use crate::proxy_protocol::Endpoints;
 use crate::reject::Error;
 use crate::request::{Attributes, HEADERS_MAX, RequestHead, ResponseHead};
 use crate::snapshot::{Matched, Snapshot};
@@ -38,6 +39,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The client as the connection shows it: its peer, or what a PROXY header said of it. What trusted proxies say of single requests is in their heads.
     pub client: SocketAddr,
+    /// Where the client connected to.
+    pub destination: SocketAddr,
     pub scheme: &'static str,
     /// What the guard says of the connection's bytes.
     pub verdict: Verdict,
@@ -161,9 +164,11 @@ impl Exchange<'_> {
         let timeouts = matched.route.timeouts;
         let snapshot = Arc::clone(&self.snapshot);
         let upstream = snapshot.upstream(upstream).ok_or(Error::NoRoute)?;
+        let preamble = upstream.preamble(self.endpoints());
         let affinity = self.lent.request().affinity.as_deref();
-        let (stream, server) = upstream.connect(affinity, Instant::now() + timeouts.connect).await?;
-        let body = Timed::new(body, timeouts.read);
+        let (stream, server) =
+            upstream.connect(affinity, &preamble, Instant::now() + timeouts.connect).await?;
+        let body = Timed::new(body, timeouts.request_body);
         let request = self.outgoing(matched.route, server).map(|()| body);
         let Forwarded { head, body } = forward::send(stream, request, timeouts).await?;
         let head = self.offer_response(matched, head).await?;
@@ -182,6 +187,11 @@ impl Exchange<'_> {
         *get.headers_mut() = request.headers.clone();
         let answer = files::serve(root, fallback, get).await.map_err(files::error)?;
         Ok(answer.map(|body| Content::File(body).into()))
+    }
+
+    /// Between whom the request is, as far as a connection to a server can tell.
+    pub fn endpoints(&mut self) -> Endpoints {
+        Endpoints { client: self.lent.request().client, destination: self.connection.destination }
     }
 
     /// The request as it goes to `server`.

@@ -1,20 +1,20 @@
 //! The PROXY protocol (haproxy.org, proxy-protocol.txt, versions 1 and 2): what a proxy in front says of a connection,
-//! before its first byte.
+//! before its first byte, and what this one says to servers that ask for it.
 //!
 //! On a listener with `proxy-protocol` every connection begins with such a header, and only those of `trusted-proxies`
 //! are taken: that a header is left out cannot be told from a client that begins to speak, nor one that is forged from
 //! one that is not. What follows on the header is left in the socket, TLS or HTTP.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use proxy_header::{ParseConfig, Protocol, ProxyHeader};
+use proxy_header::{ParseConfig, Protocol, ProxiedAddress, ProxyHeader};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::Listener;
+use crate::config::{Listener, ProxyProtocol};
 
 /// With its CRLF (proxy-protocol.txt §2.1).
 const V1_BYTES_MAX: usize = 107;
@@ -65,6 +65,25 @@ pub async fn accept(
     }
     let header = read(stream, listener.header_timeout).await?;
     parse(&header)
+}
+
+/// The header that a connection to a server begins with. Ports are 0 where they were not told.
+pub fn header(endpoints: Endpoints, version: ProxyProtocol) -> Vec<u8> {
+    let Endpoints { client, destination } = endpoints;
+    let (client, destination) = match (canonical(client), canonical(destination)) {
+        (client, destination) if client.is_ipv4() == destination.is_ipv4() => (client, destination),
+        // Both must be of one family.
+        (client, destination) => (as_ipv6(client), as_ipv6(destination)),
+    };
+    let header = ProxyHeader::with_address(ProxiedAddress::stream(client, destination));
+    let mut bytes = Vec::new();
+    // Without further fields, and with addresses of one family, there is nothing that could not be written.
+    let written = match version {
+        ProxyProtocol::V1 => header.encode_v1(&mut bytes),
+        ProxyProtocol::V2 => header.encode_v2(&mut bytes),
+    };
+    debug_assert!(written.is_ok(), "{written:?}");
+    bytes
 }
 
 async fn read(stream: &mut TcpStream, time_max: Duration) -> Result<Vec<u8>, AcceptError> {
@@ -130,6 +149,13 @@ fn parse(header: &[u8]) -> Result<Option<Endpoints>, AcceptError> {
 /// IPv4 is written as IPv6 by some.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn as_ipv6(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
 }
 
 #[cfg(test)]
@@ -216,6 +242,18 @@ mod tests {
         assert!(matches!(length_at_least(&endless), Err(AcceptError::TooLong)));
         let large = v2(0x21, 0x11, &[0; V2_BODY_BYTES_MAX + 1]);
         assert!(matches!(length_at_least(&large), Err(AcceptError::TooLong)));
+    }
+
+    #[test]
+    fn what_is_written_is_what_would_be_read() {
+        assert_eq!(header(told(), ProxyProtocol::V1), V1);
+        let (v4, v6) = (told().client, "[2001:db8::7]:80".parse().unwrap());
+        for (client, destination) in [(v4, v4), (v6, v6), (v4, v6), (v6, v4)] {
+            let endpoints = Endpoints { client, destination };
+            for version in [ProxyProtocol::V1, ProxyProtocol::V2] {
+                assert_eq!(whole(&header(endpoints, version)).unwrap(), Some(endpoints));
+            }
+        }
     }
 
     proptest! {

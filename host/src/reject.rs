@@ -30,7 +30,7 @@ pub enum Error {
     BodyBroken,
     #[error("{0}")]
     Connect(#[from] ConnectError),
-    #[error("upstream did not answer within the read timeout")]
+    #[error("upstream did not answer within the upstream-header or read timeout")]
     ReadTimeout,
     #[error("upstream gave no answer: {0}")]
     NoAnswer(hyper::Error),

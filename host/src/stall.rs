@@ -82,3 +82,31 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Stall<IO> {
         this.watch(cx, shut)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_piece_that_is_taken_gives_the_peer_its_time_anew() {
+        let (ours, mut peer) = duplex(100);
+        let mut stall = Stall::new(ours, Rc::new(Cell::new(Duration::from_secs(30))));
+        let start = Instant::now();
+        let peer = async {
+            for _ in 0..3 {
+                sleep(Duration::from_secs(29)).await;
+                peer.read_exact(&mut [0; 10]).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        };
+        let error = tokio::select! {
+            written = stall.write_all(&[0; 1_000]) => written.unwrap_err(),
+            () = peer => unreachable!("it is pending in the end"),
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 3 * 29 + 30);
+    }
+}

@@ -85,17 +85,17 @@ pub async fn run(
     let timeouts = matched.route.timeouts;
     let inspected = matched.plugins.iter().any(|plugin| plugin.has_session_hook());
     let offered = offered(&exchange.lent.request().headers, inspected)?;
+    let preamble = upstream.preamble(exchange.endpoints());
     let affinity = exchange.lent.request().affinity.as_deref();
-    let (stream, server) = upstream.connect(affinity, Instant::now() + timeouts.connect).await?;
+    let (stream, server) = upstream.connect(affinity, &preamble, Instant::now() + timeouts.connect).await?;
     let mut request = exchange.outgoing(matched.route, server);
     add_upgrade(request.headers_mut(), &offered);
     let offers = request.headers().clone();
 
     let io = TokioIo::new(Stall::new(stream, Rc::new(timeouts.send.into())));
     let (mut sender, mut connection) = http1::handshake(io).await.map_err(Error::NoAnswer)?;
-    let head =
-        timeout(timeouts.read, drive(&mut connection, sender.send_request(request.map(|()| Empty::new()))));
-    let response = head.await.map_err(|_| Error::ReadTimeout)??;
+    let answer = drive(&mut connection, sender.send_request(request.map(|()| Empty::new())));
+    let response = timeout(timeouts.upstream_header, answer).await.map_err(|_| Error::ReadTimeout)??;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         tokio::task::spawn_local(connection);
         return refused_by_upstream(exchange, matched, response).await;

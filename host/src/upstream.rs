@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config;
 use crate::leg::Leg;
+use crate::proxy_protocol::{self, Endpoints};
 
 /// A named pool of servers.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub struct Upstream {
     servers: Vec<Server>,
     /// Positions in `servers`, each as often as its weight says, evenly mixed.
     turns: Vec<usize>,
+    proxy_protocol: Option<config::ProxyProtocol>,
     next: AtomicUsize,
 }
 
@@ -51,14 +54,27 @@ impl Upstream {
             weight: server.weight,
         };
         let servers: Vec<Server> = config.servers.iter().map(server).collect();
-        Self { name: config.name.as_str().into(), turns: turns(&servers), servers, next: AtomicUsize::new(0) }
+        Self {
+            name: config.name.as_str().into(),
+            turns: turns(&servers),
+            servers,
+            proxy_protocol: config.proxy_protocol,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// What a connection to one of the servers begins with, on behalf of this client: nothing, or a PROXY header, and
+    /// then it is for no other client's requests.
+    pub fn preamble(&self, endpoints: Endpoints) -> Vec<u8> {
+        self.proxy_protocol.map_or_else(Vec::new, |version| proxy_protocol::header(endpoints, version))
     }
 
     /// Connect to the server whose turn it is, or, with an affinity, to the one that belongs to it; where that fails, to
-    /// the others after it, until `deadline`.
+    /// the others after it, until `deadline`. The connection has begun with `preamble`.
     pub async fn connect(
         &self,
         affinity: Option<&str>,
+        preamble: &[u8],
         deadline: Instant,
     ) -> Result<(Leg, &Server), ConnectError> {
         let mut failed = None;
@@ -67,7 +83,7 @@ impl Upstream {
             // Each has an equal share of the time that is left, so that a dead one leaves some for the others.
             let now = Instant::now();
             let share = deadline.saturating_duration_since(now) / shares(candidates.len() - tried);
-            match server.connect(now + share).await {
+            match server.connect(preamble, now + share).await {
                 Ok(stream) => return Ok((stream, server)),
                 Err(error) => {
                     tracing::warn!(upstream = %self.name, %error, "server passed over");
@@ -100,8 +116,13 @@ impl Upstream {
 // === impl Server ===
 
 impl Server {
-    async fn connect(&self, deadline: Instant) -> Result<Leg, ConnectError> {
-        let connected = timeout_at(deadline, self.connect_any()).await;
+    async fn connect(&self, preamble: &[u8], deadline: Instant) -> Result<Leg, ConnectError> {
+        let connecting = async {
+            let mut leg = self.connect_any().await?;
+            leg.write_all(preamble).await?;
+            Ok(leg)
+        };
+        let connected = timeout_at(deadline, connecting).await;
         let connected =
             connected.map_err(|_| ConnectError::TimedOut { server: Arc::clone(&self.address) })?;
         connected.map_err(|error| ConnectError::Failed { server: Arc::clone(&self.address), error })
@@ -171,7 +192,7 @@ mod tests {
             weight: *weight,
         };
         let servers = weights.iter().enumerate().map(server).collect();
-        Upstream::new(&config::Upstream { name: "test".to_owned(), servers })
+        Upstream::new(&config::Upstream { name: "test".to_owned(), servers, proxy_protocol: None })
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod engine_modes;
 mod engine_peers;
 mod engine_sessions;
 mod engine_switching;
+mod examples;
 mod head_limits;
 mod headers;
 mod http;

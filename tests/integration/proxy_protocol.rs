@@ -1,8 +1,9 @@
 //! Connections that begin with a PROXY header, and those that should or should not.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use sluicegate_tests::{Proxy, RawUpstream, Upstream, WebSocket, Wire, eventually, handshake, run};
+use sluicegate_tests::{Proxy, RawUpstream, Upstream, WebSocket, Wire, config, eventually, handshake, run};
 use tokio::time::Instant;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -149,4 +150,46 @@ fn a_header_that_does_not_come_in_time_is_not_waited_for() {
         wire.send(GET).await;
         assert_eq!(wire.response().await.text(), "home");
     });
+}
+
+/// Each request has a connection of its own, as each may be another client's.
+#[test]
+fn servers_that_ask_for_a_header_are_told_the_client_first() {
+    run(async {
+        for version in ["v1", "v2"] {
+            let server = RawUpstream::start().await;
+            let pieces = [
+                config::listener("trusted-proxies = [\"127.0.0.1\"]"),
+                config::upstream("app", &[server.address()], &format!("proxy-protocol = \"{version}\"")),
+                config::route("app", ""),
+            ];
+            let proxy = Proxy::start(&pieces.concat()).await;
+            let port = proxy.address().port();
+            let mut client = Wire::connect(proxy.address()).await;
+            for address in ["203.0.113.9", "203.0.113.10"] {
+                for request in
+                    [GET.replace("\r\n\r\n", "\r\n"), handshake("/", "").replace("\r\n\r\n", "\r\n")]
+                {
+                    client.send(format!("{request}X-Forwarded-For: {address}:4711\r\n\r\n")).await;
+                    let mut wire = server.next().await;
+                    let expected = expected_header(version, address, port);
+                    assert_eq!(wire.take(expected.len()).await, expected);
+                    assert_eq!(wire.head().await.field("x-real-ip"), Some(address));
+                    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+                    assert_eq!(client.response().await.status(), 200);
+                }
+            }
+        }
+    });
+}
+
+/// From this address's port 4711 to 127.0.0.1 and this port.
+fn expected_header(version: &str, address: &str, port: u16) -> Vec<u8> {
+    if version == "v1" {
+        return format!("PROXY TCP4 {address} 127.0.0.1 4711 {port}\r\n").into_bytes();
+    }
+    let address: Ipv4Addr = address.parse().unwrap();
+    let ends =
+        [&address.octets()[..], &[127, 0, 0, 1], &4711_u16.to_be_bytes(), &port.to_be_bytes()].concat();
+    [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &ends].concat()
 }

@@ -77,6 +77,54 @@ fn an_upstream_that_does_not_answer_is_504() {
     });
 }
 
+/// `read` is for what comes after it.
+#[test]
+fn the_head_of_an_answer_can_have_a_time_of_its_own() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let timeouts = "timeouts = { read = \"60s\", upstream-header = \"300ms\" }";
+        let proxy = Proxy::to(upstream.address()).route(timeouts).start().await;
+        for request in [GET.to_owned(), handshake("/", "")] {
+            let began = Instant::now();
+            let mut client = Wire::send_to(proxy.address(), request).await;
+            let mut server = upstream.next().await;
+            server.head().await;
+            assert_eq!(client.response().await.status(), 504);
+            assert!(began.elapsed() >= Duration::from_millis(300));
+        }
+        // A head in time, and a body that takes longer.
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        let mut server = upstream.next().await;
+        server.head().await;
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n").await;
+        sleep(Duration::from_millis(400)).await;
+        server.send("late").await;
+        assert_eq!(client.response().await.text(), "late");
+    });
+}
+
+#[test]
+fn rfc9110_15_5_9_the_body_of_a_request_can_have_a_time_of_its_own() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let timeouts = "timeouts = { read = \"60s\", request-body = \"400ms\" }";
+        let proxy = Proxy::to(upstream.address()).route(timeouts).start().await;
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+        let mut client = Wire::send_to(proxy.address(), head).await;
+        let mut server = upstream.next().await;
+        server.head().await;
+        for _ in 0..3 {
+            sleep(Duration::from_millis(200)).await;
+            client.send("x").await;
+        }
+        let began = Instant::now();
+        assert_eq!(client.response().await.status(), 408);
+        assert!(began.elapsed() >= Duration::from_millis(300));
+        client.assert_closed().await;
+        proxy.log().line(&["408", "fault=client", "request body"]).await;
+    });
+}
+
 #[test]
 fn an_upstream_that_ends_without_an_answer_is_502() {
     run(async {

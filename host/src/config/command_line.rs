@@ -43,7 +43,7 @@ impl Config {
             server: Server::default(),
             listeners: vec![Listener::new(listen)],
             plugins: loaded,
-            upstreams: vec![Upstream { name: UPSTREAM_NAME.to_owned(), servers }],
+            upstreams: vec![Upstream { name: UPSTREAM_NAME.to_owned(), servers, proxy_protocol: None }],
             routes: vec![route],
         })
     }

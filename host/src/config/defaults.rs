@@ -84,6 +84,8 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
+            request_body: Duration::from_secs(60),
+            upstream_header: Duration::from_secs(60),
             read: Duration::from_secs(60),
             send: Duration::from_secs(60),
             idle: Duration::from_secs(3_600),

@@ -41,7 +41,7 @@ use self::source::{Place, Source};
 pub use self::error::{Error, Errors, Position};
 pub use self::types::{
     Config, HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Ping, Plugin, PluginCache,
-    PluginIndex, Rate, RealIpHeader, Route, Server, Target, Timeouts, Upstream, UpstreamIndex,
+    PluginIndex, ProxyProtocol, Rate, RealIpHeader, Route, Server, Target, Timeouts, Upstream, UpstreamIndex,
     UpstreamServer,
 };
 

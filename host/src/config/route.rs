@@ -163,9 +163,10 @@ fn read_timeouts(section: &mut Section<'_>) -> Timeouts {
     let mut timeouts = Timeouts::default();
     section.set(&mut timeouts.connect, "connect", Field::any_duration);
     if let Some(read) = section.optional("read", Field::any_duration) {
-        timeouts.read = read;
-        timeouts.idle = read;
+        timeouts = Timeouts { read, request_body: read, upstream_header: read, idle: read, ..timeouts };
     }
+    section.set(&mut timeouts.request_body, "request-body", Field::any_duration);
+    section.set(&mut timeouts.upstream_header, "upstream-header", Field::any_duration);
     section.set(&mut timeouts.send, "send", Field::any_duration);
     section.set(&mut timeouts.idle, "idle", Field::any_duration);
     section.set(&mut timeouts.idle_counts, "idle-counts", |field| {

@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 53, "{keys:?}");
+    assert_eq!(keys.len(), 55, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 50);
+    assert_eq!(lines_seen, 53);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -160,6 +160,7 @@ fn every_key_is_read() {
         servers = ["a:1"]
         [[upstream]]
         name = "b"
+        proxy-protocol = "v2"
         servers = ["b:2", { address = "[::1]:3", weight = 1000 }]
         [[route]]
         host = ["Chat.example.com", "*.example.com"]
@@ -167,7 +168,7 @@ fn every_key_is_read() {
         upstream = "b"
         plugins = ["second", "first"]
         host-header = "b.internal"
-        timeouts = { connect = "1ms", read = "2ms", send = "3ms", idle = "4ms", idle-counts = "messages", lifetime = "365d" }
+        timeouts = { connect = "1ms", read = "2ms", request-body = "6ms", upstream-header = "7ms", send = "3ms", idle = "4ms", idle-counts = "messages", lifetime = "365d" }
         ping = { interval = "1s", timeout = "5ms" }
         [route.limits]
         message-bytes-max = "1GiB"
@@ -210,6 +211,8 @@ fn every_key_is_read() {
     assert_eq!(config.plugins[1..], [second]);
     let weighted = UpstreamServer { address: "[::1]:3".into(), weight: 1_000 };
     assert_eq!(config.upstreams[1].name, "b");
+    let proxy_protocol: Vec<_> = config.upstreams.iter().map(|upstream| upstream.proxy_protocol).collect();
+    assert_eq!(proxy_protocol, [None, Some(ProxyProtocol::V2)]);
     assert_eq!(config.upstreams[1].servers, [UpstreamServer::new("b:2".into()), weighted]);
     assert_eq!(config.routes[0], every_key_of_a_route());
     let files = Target::Files {
@@ -228,6 +231,8 @@ fn every_key_of_a_route() -> Route {
         plugins: vec![PluginIndex(1), PluginIndex(0)],
         timeouts: Timeouts {
             connect: milliseconds(1),
+            request_body: milliseconds(6),
+            upstream_header: milliseconds(7),
             read: milliseconds(2),
             send: milliseconds(3),
             idle: milliseconds(4),
@@ -251,6 +256,9 @@ fn defaults_that_follow_other_keys() {
     let config = Config::load(&folder("valid/timeouts.toml")).unwrap();
     let idle: Vec<_> = config.routes.iter().map(|route| route.timeouts.idle.as_secs()).collect();
     assert_eq!(idle, [300, 7_200, 3_600]);
+    let of_requests = |route: &Route| [route.timeouts.request_body, route.timeouts.upstream_header];
+    let of_requests: Vec<_> = config.routes.iter().map(of_requests).collect();
+    assert_eq!(of_requests, [[300, 300], [20, 40], [60, 60]].map(|both| both.map(Duration::from_secs)));
     let frame_bytes_max: Vec<_> = config.routes.iter().map(|route| route.limits.frame_bytes_max).collect();
     assert_eq!(frame_bytes_max, [MIB, 64 * KIB, MIB]);
     let ping = Ping { interval: Duration::from_secs(1), timeout: Duration::from_secs(10) };
@@ -305,7 +313,7 @@ fn a_configuration_from_the_command_line() {
     assert_eq!(names, ["origin-check", "room-log", "origin-check-2"]);
     assert_eq!(config.plugins[2].file, folder(plugins[2]));
     let servers = servers.map(UpstreamServer::new).to_vec();
-    assert_eq!(config.upstreams, [Upstream { name: "default".into(), servers }]);
+    assert_eq!(config.upstreams, [Upstream { name: "default".into(), servers, proxy_protocol: None }]);
     let mut route = Route::new(Target::Upstream(UpstreamIndex(0)));
     route.plugins = (0..3).map(PluginIndex).collect();
     assert_eq!(config.routes, [route]);

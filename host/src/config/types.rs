@@ -139,6 +139,16 @@ pub struct Upstream {
     pub name: String,
     /// `servers`: at least one.
     pub servers: Vec<UpstreamServer>,
+    /// `proxy-protocol`: `"v1"` or `"v2"`: what connections to the servers begin with, so that these learn the client's
+    /// address without reading HTTP. Default: nothing. nginx's `proxy_protocol on` (of its stream module).
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// `proxy-protocol` of an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    V1,
+    V2,
 }
 
 /// One of `servers`: `"HOST:PORT"` or `{ address = "HOST:PORT", weight = 2 }`.
@@ -200,8 +210,14 @@ pub enum HostHeader {
 pub struct Timeouts {
     /// `connect`: to open a connection to a server of the upstream. Default 5 s; nginx's `proxy_connect_timeout`.
     pub connect: Duration,
-    /// `read`: between two reads of the upstream's answer, its head included. Default 60 s; nginx's
-    /// `proxy_read_timeout`.
+    /// `request-body`: between two reads of a request's body. Default: `read` where that key is given, else 60 s; nginx's
+    /// `client_body_timeout`. Then 408.
+    pub request_body: Duration,
+    /// `upstream-header`: from the last byte of a request to the head of its answer. Default: `read` where that key is
+    /// given, else 60 s; with nginx a part of `proxy_read_timeout`. Then 504.
+    pub upstream_header: Duration,
+    /// `read`: between two reads of the body of the upstream's answer. Default 60 s; nginx's `proxy_read_timeout`. The
+    /// answer is cut off then.
     pub read: Duration,
     /// `send`: between two writes to a peer that does not take what waits for it. Default 60 s; nginx's
     /// `proxy_send_timeout` and `send_timeout`.

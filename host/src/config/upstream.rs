@@ -6,7 +6,7 @@ use super::field::Field;
 use super::host::is_host_and_port;
 use super::names::Names;
 use super::reader::Section;
-use super::types::{Upstream, UpstreamServer};
+use super::types::{ProxyProtocol, Upstream, UpstreamServer};
 
 /// What the address of a server is.
 pub(super) const SERVER_ADDRESS: &str = concat!(
@@ -22,7 +22,10 @@ pub(super) fn read_upstream(section: &mut Section<'_>, names: &mut Names) -> Ups
     let servers = section.required("servers", SERVERS, read_servers).unwrap_or_default();
     // One policy exists so far; the word may be given, and says nothing.
     section.optional("balance", |field| field.word(&[("round-robin", ())]));
-    Upstream { name, servers }
+    let proxy_protocol = section.optional("proxy-protocol", |field| {
+        field.word(&[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)])
+    });
+    Upstream { name, servers, proxy_protocol }
 }
 
 fn read_servers(field: &Field<'_>) -> Option<Vec<UpstreamServer>> {

@@ -12,6 +12,8 @@ mod masks;
 mod outgoing;
 mod relay;
 mod sides;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::future::poll_fn;

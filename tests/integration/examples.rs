@@ -1,0 +1,35 @@
+//! Every configuration in `examples` is right.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sluicegate_tests::{run, scratch, sluicegate};
+
+/// The configurations in a folder and those below it; `Cargo.toml` is none, and other people's packages are not ours.
+fn configurations(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        if path.is_dir() && name != "node_modules" {
+            found.extend(configurations(&path));
+        } else if path.extension().is_some_and(|found| found == "toml") && name != "Cargo.toml" {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn every_example_passes_check() {
+    run(async {
+        let folder = scratch();
+        let paths = configurations(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples"));
+        assert_eq!(paths.len(), 16, "{paths:?}");
+        for path in paths {
+            let path = path.to_str().unwrap();
+            let checked = sluicegate(folder.path(), &["check", "--config", path]).await;
+            assert_eq!(checked.code, Some(0), "{path}: {}", checked.stderr);
+        }
+    });
+}
