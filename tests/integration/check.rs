@@ -67,7 +67,8 @@ fn all_mistakes_are_told_at_once_each_with_its_place() {
             [
                 "sluicegate.toml:1:1: listener[0].address: expected an IP address and port such as \"127.0.0.1:8080\" or \
                  \"[::]:80\", found nothing",
-                "sluicegate.toml:2:1: listener[0].addres: unknown key, did you mean \"address\"? accepted: address, timeouts, \
+                "sluicegate.toml:2:1: listener[0].addres: unknown key, did you mean \"address\"? accepted: address, trusted-proxies, \
+                 proxy-protocol, real-ip-header, forwarded-header, timeouts, \
                  limits",
                 "sluicegate.toml:6:8: plugin[0].file: expected a file at \"none.wasm\": No such file or directory (os error 2)",
                 "sluicegate.toml:13:12: route[0].upstream: unknown upstream \"chta\", did you mean \"chat\"? accepted: chat",
