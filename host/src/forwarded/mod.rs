@@ -89,19 +89,29 @@ impl Provenance {
     /// Tell the upstream. What was said in these fields before is replaced; what was believed of it is said again.
     pub fn write(&self, headers: &mut HeaderMap, listener: &Listener) {
         headers.remove(header::FORWARDED);
-        let client = self.client.ip().to_canonical().to_string();
-        let mut path = client.clone();
-        for proxy in &self.through {
-            // Writing to a string cannot fail.
-            let _ = write!(path, ", {}", proxy.ip().to_canonical());
+        // Addresses are always valid values, and so are lists of them.
+        if let Ok(client) = HeaderValue::try_from(self.client.ip().to_canonical().to_string()) {
+            headers.insert(X_FORWARDED_FOR, self.path().unwrap_or_else(|| client.clone()));
+            headers.insert(X_REAL_IP, client);
         }
-        insert(headers, X_REAL_IP, client);
-        insert(headers, X_FORWARDED_FOR, path);
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme));
         headers.insert(X_FORWARDED_HOST, self.host.clone());
-        if listener.forwarded_header {
-            insert(headers, header::FORWARDED, self.forwarded());
+        if listener.forwarded_header
+            && let Ok(forwarded) = HeaderValue::try_from(self.forwarded())
+        {
+            headers.insert(header::FORWARDED, forwarded);
         }
+    }
+
+    /// The client and the proxies after it, where there are any.
+    fn path(&self) -> Option<HeaderValue> {
+        if self.through.is_empty() {
+            return None;
+        }
+        let addresses = [&self.client].into_iter().chain(&self.through);
+        let addresses: Vec<String> =
+            addresses.map(|address| address.ip().to_canonical().to_string()).collect();
+        HeaderValue::try_from(addresses.join(", ")).ok()
     }
 
     /// `for=192.0.2.7;host=a.example;proto=https, for=10.0.0.1`: the client with what it asked for, then the proxies.
@@ -111,6 +121,7 @@ impl Provenance {
         if let Ok(host) = self.host.to_str()
             && is_host_and_port(host.as_bytes())
         {
+            // Writing to a string cannot fail.
             let _ = write!(line, ";host=\"{host}\"");
         }
         let _ = write!(line, ";proto={}", self.scheme);
@@ -130,13 +141,6 @@ impl std::fmt::Display for Node {
             IpAddr::V4(address) => write!(f, "{address}"),
             IpAddr::V6(address) => write!(f, "\"[{address}]\""),
         }
-    }
-}
-
-/// Addresses, schemes and hosts are always valid values.
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    if let Ok(value) = HeaderValue::try_from(value) {
-        headers.insert(name, value);
     }
 }
 
