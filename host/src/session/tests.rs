@@ -41,7 +41,7 @@ fn open(timeouts: config::Timeouts, ping: Option<config::Ping>) -> Peers {
         settings: Settings { timeouts, limits: config::Limits::default(), ping, held: Vec::new() },
     });
     let drain = Rc::<Draining>::default().watch();
-    let session = spawn_local(session.relay_only(early, drain));
+    let session = spawn_local(session.run(early, drain));
     Peers { client, upstream, session, opened: Instant::now() }
 }
 
