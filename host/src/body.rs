@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::files;
 use crate::limits::Slot;
+use crate::upstream::Served;
 
 /// What went wrong with a body on its way.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,8 @@ pub enum BodyError {
     Stalled(Duration),
     #[error("{0}")]
     Broken(hyper::Error),
+    #[error("body is sent to another server")]
+    Withdrawn,
     #[error("file cannot be read: {0}")]
     File(std::io::Error),
 }
@@ -31,6 +34,8 @@ pub struct ResponseBody {
     content: Content,
     /// Concurrency slots of the exchange, which ends when its body does.
     held: Vec<Slot>,
+    /// So does its server's part in it.
+    served: Option<Served>,
 }
 
 /// Where a body comes from.
@@ -55,6 +60,8 @@ pub struct Progress {
     last: Cell<Instant>,
     /// It was asked for more, and its sender has none yet.
     waiting: Cell<bool>,
+    touched: Cell<bool>,
+    ended: Cell<bool>,
     failed: Cell<Option<Failed>>,
 }
 
@@ -80,6 +87,16 @@ impl Progress {
         self.waiting.get()
     }
 
+    /// A piece of it has passed, or should have.
+    pub fn is_touched(&self) -> bool {
+        self.touched.get() || self.failed.get().is_some()
+    }
+
+    /// The last of it has passed.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
     pub fn failed(&self) -> Option<Failed> {
         self.failed.get()
     }
@@ -89,8 +106,13 @@ impl Progress {
 
 impl Timed {
     pub fn new(body: Incoming, timeout: Duration) -> Self {
-        let progress =
-            Progress { last: Cell::new(Instant::now()), waiting: Cell::new(false), failed: Cell::new(None) };
+        let progress = Progress {
+            last: Cell::new(Instant::now()),
+            waiting: Cell::new(false),
+            touched: Cell::new(false),
+            ended: Cell::new(body.is_end_stream()),
+            failed: Cell::new(None),
+        };
         Self { body, timeout, sleep: None, progress: Rc::new(progress) }
     }
 
@@ -128,8 +150,10 @@ impl Body for Timed {
         match &frame {
             Some(Err(BodyError::Stalled(_))) => this.progress.failed.set(Some(Failed::Stalled)),
             Some(Err(_)) => this.progress.failed.set(Some(Failed::Broken)),
-            Some(Ok(_)) | None => {}
+            Some(Ok(_)) => this.progress.touched.set(true),
+            None => {}
         }
+        this.progress.ended.set(frame.is_none() || this.body.is_end_stream());
         Poll::Ready(frame)
     }
 
@@ -153,15 +177,31 @@ impl ResponseBody {
         Content::Full(Full::new(bytes.into())).into()
     }
 
+    /// The body of an answer by a server, which is in use for as long.
+    pub fn served(body: Timed, served: Served) -> Self {
+        let mut body = Self { served: Some(served), ..Content::Upstream(body).into() };
+        body.end_if_ended();
+        body
+    }
+
     /// Keep `slots` until the body has ended.
     pub fn hold(&mut self, slots: Vec<Slot>) {
         self.held = slots;
+    }
+
+    fn end_if_ended(&mut self) {
+        if let Content::Upstream(body) = &self.content
+            && (body.is_end_stream() || body.progress.has_ended())
+            && let Some(served) = self.served.take()
+        {
+            served.ended();
+        }
     }
 }
 
 impl From<Content> for ResponseBody {
     fn from(content: Content) -> Self {
-        Self { content, held: Vec::new() }
+        Self { content, held: Vec::new(), served: None }
     }
 }
 
@@ -173,7 +213,8 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match &mut self.get_mut().content {
+        let this = self.get_mut();
+        let frame = match &mut this.content {
             Content::Full(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Content::Upstream(body) => Pin::new(body).poll_frame(cx),
             Content::File(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::File),
@@ -181,6 +222,8 @@ impl Body for ResponseBody {
         if let Poll::Ready(Some(Err(error))) = &frame {
             // The head is out: all that can be done is to break off, too.
             tracing::warn!(%error, "answer broken off");
+        } else if frame.is_ready() {
+            this.end_if_ended();
         }
         frame
     }

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::field::display;
 
-use crate::body::{Content, ResponseBody, Timed};
+use crate::body::{Content, ResponseBody};
 use crate::config::Target;
-use crate::forward::{self, Forwarded};
 use crate::forwarded::Provenance;
 use crate::guard::Verdict;
 use crate::handshake::{self, Handshake};
@@ -28,9 +27,9 @@ use crate::reject::Error;
 use crate::request::{Attributes, HEADERS_MAX, RequestHead, ResponseHead};
 use crate::snapshot::{Matched, Snapshot};
 use crate::upgrade::{self, Upgraded};
-use crate::upstream::Server;
+use crate::upstream::{Choice, Server, Upstream};
 use crate::worker::Worker;
-use crate::{config, files};
+use crate::{config, files, forward};
 
 /// What the exchanges of one client connection have in common.
 pub struct Connection {
@@ -107,7 +106,7 @@ impl Exchange<'_> {
         self.lent.request().editable = false;
         match (self.lent.request().upstream, &matched.route.target, handshake) {
             (Some(upstream), _, Some(handshake)) => upgrade::run(self, matched, upstream, handshake).await,
-            (Some(upstream), _, None) => self.forward(matched, upstream, body).await,
+            (Some(upstream), _, None) => forward::run(self, matched, upstream, body).await,
             (None, Target::Files { root, fallback }, _) => self.file(root, fallback.as_deref()).await,
             (None, Target::Upstream(_), _) => Err(Error::NoRoute),
         }
@@ -154,27 +153,6 @@ impl Exchange<'_> {
         Ok(handshake?)
     }
 
-    /// Plain HTTP: the request goes out and its answer comes back, both streamed.
-    async fn forward(
-        &mut self,
-        matched: Matched<'_>,
-        upstream: config::UpstreamIndex,
-        body: Incoming,
-    ) -> Result<Response<ResponseBody>, Error> {
-        let timeouts = matched.route.timeouts;
-        let snapshot = Arc::clone(&self.snapshot);
-        let upstream = snapshot.upstream(upstream).ok_or(Error::NoRoute)?;
-        let preamble = upstream.preamble(self.endpoints());
-        let affinity = self.lent.request().affinity.as_deref();
-        let (stream, server) =
-            upstream.connect(affinity, &preamble, Instant::now() + timeouts.connect).await?;
-        let body = Timed::new(body, timeouts.request_body);
-        let request = self.outgoing(matched.route, server).map(|()| body);
-        let Forwarded { head, body } = forward::send(stream, request, timeouts).await?;
-        let head = self.offer_response(matched, head).await?;
-        Ok(answer(*head, Content::Upstream(body).into()))
-    }
-
     async fn file(
         &mut self,
         root: &std::path::Path,
@@ -204,7 +182,7 @@ impl Exchange<'_> {
         let mut headers = request.headers.clone();
         let host = match &route.host_header {
             config::HostHeader::Keep => Some(request.authority.clone()),
-            config::HostHeader::Server => HeaderValue::from_str(&server.address).ok(),
+            config::HostHeader::Server => Some(server.host.clone()),
             config::HostHeader::Name(name) => Some(name.clone()),
         };
         headers.insert(header::HOST, host.unwrap_or_else(|| request.authority.clone()));
@@ -225,6 +203,14 @@ impl Exchange<'_> {
             head = self.lent.response.take().unwrap_or_default();
         }
         Ok(head)
+    }
+
+    /// Have the client come back to `server`, where the upstream is sticky.
+    pub fn bring_back(&self, answer: &mut HeaderMap, upstream: &Upstream, choice: Choice, server: &Server) {
+        let cookie = upstream.set_cookie(choice, server, self.connection.scheme == "https");
+        if let Some(cookie) = cookie {
+            answer.append(header::SET_COOKIE, cookie);
+        }
     }
 
     /// A body that came to a bad end has its reason in what the guard saw.

@@ -1,55 +1,168 @@
-//! One plain HTTP exchange with a server.
+//! One plain HTTP exchange with a server, or, where one fails, with the next.
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::leg::Leg;
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{Failed, Progress, Timed};
-use crate::config::Timeouts;
+use crate::body::{Failed, Progress, ResponseBody, Timed};
+use crate::config::{Timeouts, UpstreamIndex};
+use crate::exchange::{Exchange, answer};
+use crate::lend::{Lender, Loan};
 use crate::reject::Error;
 use crate::request::ResponseHead;
-use crate::stall::Stall;
+use crate::snapshot::Matched;
+use crate::upstream::{Channel, Connected, Link, Served};
 
 /// A server's answer: its head is here, its body is coming.
-pub struct Forwarded {
-    pub head: Box<ResponseHead>,
-    pub body: Timed,
+struct Answered {
+    channel: Channel,
+    response: Response<Incoming>,
 }
 
-/// Send `request` over `stream` and wait for the head of its answer.
-pub async fn send(stream: Leg, mut request: Request<Timed>, timeouts: Timeouts) -> Result<Forwarded, Error> {
+/// Why there is none.
+struct Unanswered {
+    error: Error,
+    sent: Sent,
+}
+
+/// How much of a request a server may have seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// None of it.
+    Nothing,
+    /// Perhaps all of it: the connection was lost.
+    Unknown,
+    /// The server is there, and did something else than to answer.
+    Enough,
+}
+
+/// Forward a request, and answer with what the upstream says.
+pub async fn run(
+    exchange: &mut Exchange<'_>,
+    matched: Matched<'_>,
+    upstream: UpstreamIndex,
+    body: Incoming,
+) -> Result<Response<ResponseBody>, Error> {
+    let snapshot = Arc::clone(&exchange.snapshot);
+    let upstream = snapshot.upstream(upstream).ok_or(Error::NoRoute)?;
+    let timeouts = matched.route.timeouts;
+    let idle = Rc::clone(&exchange.connection.worker.idle);
+    let choice = upstream.choice(exchange.lent.request());
+    let idempotent = exchange.lent.request().method.is_idempotent();
+    let has_no_body = exchange.lent.request().method == Method::HEAD;
+    let body = Lender::new(Timed::new(body, timeouts.request_body));
+    let preamble = upstream.preamble(exchange.endpoints());
+    let is_shared = preamble.is_empty();
+    let mut attempts = upstream.attempts(choice, timeouts.connect, preamble);
+    let mut refusal = None;
+    let (server, serving, Answered { channel, response }) = loop {
+        let Connected { server, serving, link } = match (attempts.next(&idle).await, refusal.take()) {
+            (Ok(connected), _) => connected,
+            // Nobody else is there: what the last one said is the answer.
+            (Err(_), Some(refusal)) => break refusal,
+            (Err(error), None) => return Err(error.into()),
+        };
+        let is_kept = matches!(link, Link::Kept(_));
+        let request = exchange.outgoing(matched.route, server).map(|()| body.lend());
+        attempts.sending();
+        match send(link, request, timeouts, body.progress()).await {
+            Ok(answered) if attempts.is_failure(answered.response.status()) => {
+                server.failed();
+                let answered = (server, serving, answered);
+                if !(idempotent && body.is_untouched() && attempts.may_retry()) {
+                    break answered;
+                }
+                refusal = Some(answered);
+            }
+            Ok(answered) => {
+                server.succeeded();
+                break (server, serving, answered);
+            }
+            Err(Unanswered { error, sent }) => {
+                let again = match sent {
+                    Sent::Nothing => true,
+                    Sent::Unknown => idempotent && body.is_untouched(),
+                    Sent::Enough => false,
+                };
+                // That one closed a connection which idled says nothing of it.
+                let was_idle = is_kept && sent != Sent::Enough;
+                if !was_idle && error.is_servers() {
+                    server.failed();
+                }
+                match again {
+                    true if was_idle => attempts.again(server, serving),
+                    true if attempts.may_retry() => {
+                        tracing::warn!(upstream = %upstream.name, server = %server.address, %error, "request sent to another server");
+                    }
+                    _ => return Err(error),
+                }
+            }
+        }
+    };
+    let (parts, body) = response.into_parts();
+    let served = if is_shared {
+        Served::over(channel, &idle, server, serving, upstream.config.keep_alive, &parts.headers)
+    } else {
+        // It began with a PROXY header, and is this client's alone.
+        Served::once(serving)
+    };
+    let body = ResponseBody::served(Timed::new(body, timeouts.read), served);
+    let head = head(parts, &body, has_no_body);
+    let mut head = exchange.offer_response(matched, head).await?;
+    exchange.bring_back(&mut head.headers, upstream, choice, server);
+    Ok(answer(*head, body))
+}
+
+/// Send `request` and wait for the head of its answer.
+async fn send(
+    link: Link,
+    mut request: Request<Loan>,
+    timeouts: Timeouts,
+    progress: &Progress,
+) -> Result<Answered, Unanswered> {
     // hyper frames a body of unknown length by itself, but not for GET and HEAD, which seldom have one.
     if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    let has_no_body = *request.method() == Method::HEAD;
-    let progress = request.body().progress();
-    let io = TokioIo::new(Stall::new(stream, Rc::new(timeouts.send.into())));
-    let (mut sender, connection) = http1::handshake(io).await.map_err(Error::NoAnswer)?;
-    // Ends with the exchange: when the body has come, or nobody wants it any more. Its errors are the body's, too.
-    tokio::task::spawn_local(connection);
-    let answer = wait_for_head(sender.send_request(request), &progress, timeouts.upstream_header).await?;
-    let (parts, body) = answer.into_parts();
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Error::UnaskedSwitch);
+    let mut channel = match link {
+        Link::Kept(channel) => channel,
+        Link::Fresh(leg) => Channel::open(leg)
+            .await
+            .map_err(|error| Unanswered { error: Error::NoAnswer(error), sent: Sent::Nothing })?,
+    };
+    channel.begin(timeouts.send);
+    let answer = channel.sender.try_send_request(request);
+    let answer = async {
+        answer.await.map_err(|mut error| {
+            let sent = if error.take_message().is_some() { Sent::Nothing } else { Sent::Unknown };
+            let error = error.into_error();
+            let sent = if is_loss(&error) { sent } else { Sent::Enough };
+            Unanswered { error: Error::NoAnswer(error), sent }
+        })
+    };
+    let response = wait_for_head(answer, progress, timeouts.upstream_header).await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Unanswered { error: Error::UnaskedSwitch, sent: Sent::Enough });
     }
-    let head = head(parts, &body, has_no_body);
-    Ok(Forwarded { head, body: Timed::new(body, timeouts.read) })
+    Ok(Answered { channel, response })
+}
+
+/// Whether the connection was lost, which can happen to any.
+pub fn is_loss(error: &hyper::Error) -> bool {
+    !error.is_parse() && !error.is_user() && !error.is_body_write_aborted()
 }
 
 /// The head of an answer whose body is framed in one way only: of Content-Length and Transfer-Encoding the latter holds,
 /// and several equal lengths are one (RFC 9112 §6.3).
-pub fn head(mut parts: Parts, body: &Incoming, has_no_body: bool) -> Box<ResponseHead> {
+pub fn head(mut parts: Parts, body: &ResponseBody, has_no_body: bool) -> Box<ResponseHead> {
     if parts.headers.contains_key(TRANSFER_ENCODING) {
         parts.headers.remove(CONTENT_LENGTH);
     } else if parts.headers.contains_key(CONTENT_LENGTH)
@@ -65,22 +178,22 @@ pub fn head(mut parts: Parts, body: &Incoming, has_no_body: bool) -> Box<Respons
 /// `time_max` begins anew with each piece of the request that goes out; a body that is still to come from the client is no
 /// silence of the upstream, and has a time of its own.
 async fn wait_for_head<T>(
-    answer: impl Future<Output = hyper::Result<T>>,
+    answer: impl Future<Output = Result<T, Unanswered>>,
     progress: &Progress,
     time_max: Duration,
-) -> Result<T, Error> {
+) -> Result<T, Unanswered> {
     let mut answer = pin!(answer);
     let mut until = Instant::now() + time_max;
     loop {
         match timeout_at(until, answer.as_mut()).await {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => return Err(blame(progress.failed(), error)),
+            Ok(Err(unanswered)) => return Err(blame(progress.failed(), unanswered)),
             Err(_) => {
                 let now = Instant::now();
                 let since = if progress.is_waiting() { now } else { progress.last() };
                 until = since + time_max;
                 if until <= now {
-                    return Err(Error::ReadTimeout);
+                    return Err(Unanswered { error: Error::ReadTimeout, sent: Sent::Enough });
                 }
             }
         }
@@ -88,12 +201,13 @@ async fn wait_for_head<T>(
 }
 
 /// A request that failed with its body failed by the client's doing.
-fn blame(body: Option<Failed>, error: hyper::Error) -> Error {
-    match body {
+fn blame(body: Option<Failed>, unanswered: Unanswered) -> Unanswered {
+    let error = match body {
         Some(Failed::Stalled) => Error::BodyTimeout,
         Some(Failed::Broken) => Error::BodyBroken,
-        None => Error::NoAnswer(error),
-    }
+        None => return unanswered,
+    };
+    Unanswered { error, sent: Sent::Enough }
 }
 
 #[cfg(test)]
@@ -105,6 +219,7 @@ mod tests {
 
     use super::*;
     use crate::body::testing::incoming;
+    use crate::leg::Leg;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -112,15 +227,17 @@ mod tests {
     struct Exchange {
         client: DuplexStream,
         server: DuplexStream,
-        answer: JoinHandle<Result<Forwarded, Error>>,
+        answer: JoinHandle<Result<Answered, Unanswered>>,
         began: Instant,
     }
 
     async fn begin(timeouts: Timeouts) -> Exchange {
         let (client, body) = incoming(30).await;
         let (server, leg) = duplex(1024);
-        let request = Request::new(Timed::new(body, timeouts.request_body));
-        let answer = spawn_local(send(Leg::Memory(leg), request, timeouts));
+        let body = Lender::new(Timed::new(body, timeouts.request_body));
+        let request = Request::new(body.lend());
+        let link = Link::Fresh(Leg::Memory(leg));
+        let answer = spawn_local(async move { send(link, request, timeouts, body.progress()).await });
         Exchange { client, server, answer, began: Instant::now() }
     }
 
@@ -146,7 +263,7 @@ mod tests {
                 sleep(9 * SECOND).await;
                 exchange.client.write_all(&[b'x'; 10]).await.unwrap();
             }
-            let error = exchange.answer.await.unwrap().err();
+            let error = exchange.answer.await.unwrap().err().map(|unanswered| unanswered.error);
             assert!(matches!(error, Some(Error::ReadTimeout)), "{error:?}");
             assert_eq!(exchange.began.elapsed().as_secs(), 3 * 9 + 20);
             let mut seen = Vec::new();
@@ -162,13 +279,13 @@ mod tests {
             let mut exchange = begin(timeouts()).await;
             sleep(9 * SECOND).await;
             exchange.client.write_all(&[b'x'; 10]).await.unwrap();
-            let error = exchange.answer.await.unwrap().err();
+            let error = exchange.answer.await.unwrap().err().map(|unanswered| unanswered.error);
             assert!(matches!(error, Some(Error::BodyTimeout)), "{error:?}");
             assert_eq!(exchange.began.elapsed().as_secs(), 9 + 10);
 
             let patient = Timeouts { request_body: 100 * SECOND, ..timeouts() };
             let exchange = begin(patient).await;
-            let error = exchange.answer.await.unwrap().err();
+            let error = exchange.answer.await.unwrap().err().map(|unanswered| unanswered.error);
             assert!(matches!(error, Some(Error::BodyTimeout)), "{error:?}");
             assert_eq!(exchange.began.elapsed().as_secs(), 100);
         })
@@ -182,7 +299,8 @@ mod tests {
             exchange.client.write_all(&[b'x'; 30]).await.unwrap();
             sleep(19 * SECOND).await;
             exchange.server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n").await.unwrap();
-            let mut body = exchange.answer.await.unwrap().ok().unwrap().body;
+            let answered = exchange.answer.await.unwrap().ok().unwrap();
+            let mut body = Timed::new(answered.response.into_body(), timeouts().read);
             let mut server = exchange.server;
             let piece = async {
                 sleep(4 * SECOND).await;

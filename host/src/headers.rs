@@ -55,6 +55,16 @@ pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers.get_all(name).iter().flat_map(tokens).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
 }
 
+/// Names and values of a request's cookies (RFC 6265 §4.2.1), of all its lines.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+    lines.flat_map(|line| line.split(|byte| *byte == b';')).filter_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = pair.split_at_checked(at)?;
+        Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +102,14 @@ mod tests {
         map.append("connection", HeaderValue::from_static("origin, Host, sec-websocket-key"));
         remove_hop_by_hop(&mut map);
         assert_eq!(map, headers(&kept));
+    }
+
+    #[test]
+    fn rfc6265_4_2_1_cookies_are_pairs() {
+        let map = headers(&[("cookie", "a=1; b=2;c = 3 ; d; =4"), ("cookie", "a=x=y")]);
+        let found: Vec<_> = cookies(&map).collect();
+        let expected: [(&[u8], &[u8]); 5] =
+            [(b"a", b"1"), (b"b", b"2"), (b"c", b"3"), (b"", b"4"), (b"a", b"x=y")];
+        assert_eq!(found, expected);
     }
 }

@@ -13,6 +13,7 @@ mod guard;
 mod handshake;
 mod headers;
 mod leg;
+mod lend;
 pub mod limits;
 pub mod plugin;
 mod proxy_protocol;

@@ -86,6 +86,14 @@ pub fn header(endpoints: Endpoints, version: ProxyProtocol) -> Vec<u8> {
     bytes
 }
 
+/// The same for a connection that is the proxy's own, such as a health check's.
+pub fn local(version: ProxyProtocol) -> &'static [u8] {
+    match version {
+        ProxyProtocol::V1 => b"PROXY UNKNOWN\r\n",
+        ProxyProtocol::V2 => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    }
+}
+
 async fn read(stream: &mut TcpStream, time_max: Duration) -> Result<Vec<u8>, AcceptError> {
     let reading = async {
         let mut header = Vec::new();
@@ -201,6 +209,13 @@ mod tests {
         tcp6[15] = 1;
         let address = whole(&v2(0x21, 0x21, &tcp6)).unwrap().unwrap();
         assert_eq!(address.client, "[::1]:0".parse().unwrap());
+    }
+
+    #[test]
+    fn what_the_proxy_says_for_itself_is_understood() {
+        for version in [ProxyProtocol::V1, ProxyProtocol::V2] {
+            assert_eq!(whole(local(version)).unwrap(), None);
+        }
     }
 
     #[test]

@@ -81,11 +81,12 @@ impl Error {
             Self::NoRoute | Self::NoFile => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Connect(ConnectError::TimedOut { .. }) | Self::ReadTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect(ConnectError::NobodyHealthy { .. } | ConnectError::AllFull { .. })
+            | Self::Plugin(Failure { reason: FailureReason::PoolExhausted(_), .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Connect(_) | Self::NoAnswer(_) | Self::UnaskedSwitch | Self::Answer(_) => {
                 StatusCode::BAD_GATEWAY
-            }
-            Self::Plugin(Failure { reason: FailureReason::PoolExhausted(_), .. }) => {
-                StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Plugin(_) | Self::PluginAnswer { .. } | Self::PluginHeaders { .. } | Self::File(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -111,6 +112,11 @@ impl Error {
             Self::Plugin(_) | Self::PluginAnswer { .. } | Self::PluginHeaders { .. } => Fault::Plugin,
             Self::File(_) => Fault::Proxy,
         }
+    }
+
+    /// Whether it shows a server not to be well.
+    pub fn is_servers(&self) -> bool {
+        matches!(self, Self::ReadTimeout | Self::NoAnswer(_) | Self::UnaskedSwitch | Self::Answer(_))
     }
 
     /// The answer: a client learns what it did wrong, and of other's faults no more than the status.
@@ -152,7 +158,7 @@ impl From<BodyError> for Error {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Stalled(_) => Self::BodyTimeout,
-            BodyError::Broken(_) => Self::BodyBroken,
+            BodyError::Broken(_) | BodyError::Withdrawn => Self::BodyBroken,
             BodyError::File(error) => Self::File(error),
         }
     }

@@ -20,6 +20,7 @@ use crate::config;
 use crate::connection;
 use crate::drain::Drain;
 use crate::snapshot::Snapshot;
+use crate::upstream;
 use crate::worker::Worker;
 
 /// Connections that wait to be accepted; the kernel may allow fewer.
@@ -63,6 +64,7 @@ pub fn run(snapshot: Snapshot) -> Result<(), ServerError> {
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async {
         let workers = Rc::new(workers);
+        let _watch = upstream::watch(&snapshot.load().upstreams);
         let accepting: Vec<_> = listeners
             .into_iter()
             .map(|(socket, listener)| tokio::task::spawn_local(accept(socket, listener, Rc::clone(&workers))))

@@ -7,13 +7,13 @@ use crate::config::{self, Config, UpstreamIndex};
 use crate::plugin::load::Loader;
 use crate::plugin::{LoadError, Plugin};
 use crate::route::{Ambiguous, Routes};
-use crate::upstream::Upstream;
+use crate::upstream::{Registry, Upstream};
 
 /// What exchanges are served by.
 #[derive(Debug)]
 pub struct Snapshot {
     pub config: Config,
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<Arc<Upstream>>,
     pub upstream_names: Arc<[String]>,
     routes: Routes,
     /// By route.
@@ -31,7 +31,7 @@ pub struct Matched<'a> {
 
 impl Snapshot {
     /// Load `config`'s plugins; all that cannot be used are told, not only the first.
-    pub async fn load(config: Config, loader: &Loader) -> Result<Self, Vec<LoadError>> {
+    pub async fn load(config: Config, loader: &Loader, servers: &Registry) -> Result<Self, Vec<LoadError>> {
         let mut plugins = Vec::new();
         let mut errors = Vec::new();
         for plugin in &config.plugins {
@@ -49,7 +49,11 @@ impl Snapshot {
         Ok(Self {
             plugins: config.routes.iter().map(of_route).collect(),
             routes: Routes::new(&config.routes),
-            upstreams: config.upstreams.iter().map(Upstream::new).collect(),
+            upstreams: config
+                .upstreams
+                .iter()
+                .map(|upstream| Arc::new(Upstream::new(upstream, servers)))
+                .collect(),
             upstream_names: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
             config,
         })
@@ -63,6 +67,6 @@ impl Snapshot {
     }
 
     pub fn upstream(&self, index: UpstreamIndex) -> Option<&Upstream> {
-        self.upstreams.get(index.0)
+        self.upstreams.get(index.0).map(Arc::as_ref)
     }
 }

@@ -10,28 +10,29 @@ use std::task::Poll;
 use crate::leg::Leg;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use sluicegate_websocket::negotiation::{Agreement, Offers, check_answer};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use crate::body::{Content, ResponseBody, Timed};
-use crate::config::UpstreamIndex;
+use crate::body::{ResponseBody, Timed};
+use crate::config::{self, UpstreamIndex};
 use crate::exchange::{Exchange, answer};
 use crate::forward;
 use crate::handshake::{AnswerError, Handshake};
 use crate::plugin::chain::{Chain, Refused};
-use crate::plugin::connection_view::{Asked, ConnectionView};
+use crate::plugin::connection_view::{self, ConnectionView};
 use crate::plugin::{CloseInfo, Closer, Plugin};
 use crate::reject::Error;
 use crate::request::{RequestHead, ResponseHead};
 use crate::session::{self, Agreed};
 use crate::snapshot::Matched;
 use crate::stall::Stall;
+use crate::upstream::{Attempts, Served, Server, Serving};
 
 /// A session that only waits for the client's connection.
 pub struct Upgraded {
@@ -65,6 +66,16 @@ enum Offered {
     Inspect(Offers),
 }
 
+/// A handshake that a server answered, in whatever way.
+struct Asked<'a> {
+    server: &'a Server,
+    serving: Serving,
+    /// The handshake's fields as it saw them.
+    offers: HeaderMap,
+    connection: Client,
+    response: Response<Incoming>,
+}
+
 /// The handshake with the server, when it is a 101 that may be passed on.
 struct Switched {
     head: Box<ResponseHead>,
@@ -85,26 +96,22 @@ pub async fn run(
     let timeouts = matched.route.timeouts;
     let inspected = matched.plugins.iter().any(|plugin| plugin.has_session_hook());
     let offered = offered(&exchange.lent.request().headers, inspected)?;
+    let choice = upstream.choice(exchange.lent.request());
     let preamble = upstream.preamble(exchange.endpoints());
-    let affinity = exchange.lent.request().affinity.as_deref();
-    let (stream, server) = upstream.connect(affinity, &preamble, Instant::now() + timeouts.connect).await?;
-    let mut request = exchange.outgoing(matched.route, server);
-    add_upgrade(request.headers_mut(), &offered);
-    let offers = request.headers().clone();
-
-    let io = TokioIo::new(Stall::new(stream, Rc::new(timeouts.send.into())));
-    let (mut sender, mut connection) = http1::handshake(io).await.map_err(Error::NoAnswer)?;
-    let answer = drive(&mut connection, sender.send_request(request.map(|()| Empty::new())));
-    let response = timeout(timeouts.upstream_header, answer).await.map_err(|_| Error::ReadTimeout)??;
+    let mut attempts = upstream.attempts(choice, timeouts.connect, preamble);
+    let asked = shake_hands(exchange, matched, &mut attempts, &offered).await?;
+    let Asked { server, serving, offers, connection, response } = asked;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         tokio::task::spawn_local(connection);
-        return refused_by_upstream(exchange, matched, response).await;
+        let mut answer = refused_by_upstream(exchange, matched, response, serving).await?;
+        exchange.bring_back(answer.headers_mut(), upstream, choice, server);
+        return Ok(answer);
     }
     let subprotocol = handshake.verify(response.headers())?;
     let (agreed, extensions) = agree(&offered, &offers, response.headers())?;
     let Switched { head, leg, early } = take_over(connection, response).await?;
 
-    let head = match exchange.offer_response(matched, head).await {
+    let mut head = match exchange.offer_response(matched, head).await {
         Ok(head) => head,
         Err(error) => {
             session::refuse(leg);
@@ -112,6 +119,7 @@ pub async fn run(
         }
     };
     let client = exchange.lent.request().client;
+    exchange.bring_back(&mut head.headers, upstream, choice, server);
     let about = About {
         id: exchange.connection.worker.next_session_id(),
         client,
@@ -141,9 +149,68 @@ pub async fn run(
             limits: matched.route.limits,
             ping: matched.route.ping,
             held: std::mem::take(&mut exchange.lent.request().held),
+            serving,
         },
     }));
     Ok(switch(*head, extensions))
+}
+
+/// Ask one server after another, until one answers that there is no reason to ask the next.
+async fn shake_hands<'a>(
+    exchange: &mut Exchange<'_>,
+    matched: Matched<'_>,
+    attempts: &mut Attempts<'a>,
+    offered: &Offered,
+) -> Result<Asked<'a>, Error> {
+    let mut refusal = None;
+    loop {
+        let (server, serving, leg) = match (attempts.next_fresh().await, refusal.take()) {
+            (Ok(connected), _) => connected,
+            // Nobody else is there: what the last one said is the answer.
+            (Err(_), Some(refusal)) => return Ok(refusal),
+            (Err(error), None) => return Err(error.into()),
+        };
+        let mut request = exchange.outgoing(matched.route, server);
+        add_upgrade(request.headers_mut(), offered);
+        let offers = request.headers().clone();
+        attempts.sending();
+        match ask(leg, request, matched.route.timeouts).await {
+            Ok((connection, response)) => {
+                let failed = attempts.is_failure(response.status());
+                let asked = Asked { server, serving, offers, connection, response };
+                if !failed {
+                    server.succeeded();
+                    return Ok(asked);
+                }
+                server.failed();
+                if !attempts.may_retry() {
+                    return Ok(asked);
+                }
+                refusal = Some(asked);
+            }
+            Err(error) => {
+                server.failed();
+                let lost = matches!(&error, Error::NoAnswer(error) if forward::is_loss(error));
+                if !(lost && attempts.may_retry()) {
+                    return Err(error);
+                }
+                tracing::warn!(server = %server.address, %error, "handshake sent to another server");
+            }
+        }
+    }
+}
+
+/// Send a handshake, and wait for the head of its answer.
+async fn ask(
+    leg: Leg,
+    request: Request<()>,
+    timeouts: config::Timeouts,
+) -> Result<(Client, Response<Incoming>), Error> {
+    let io = TokioIo::new(Stall::new(leg, Rc::new(timeouts.send.into())));
+    let (mut sender, mut connection) = http1::handshake(io).await.map_err(Error::NoAnswer)?;
+    let answer = drive(&mut connection, sender.send_request(request.map(|()| Empty::new())));
+    let response = timeout(timeouts.upstream_header, answer).await.map_err(|_| Error::ReadTimeout)??;
+    Ok((connection, response))
 }
 
 /// Open the plugins' sessions, where they have any.
@@ -170,7 +237,7 @@ async fn open(
         closing: false,
         room: [limits.waiting_bytes_max; 2],
         can_inspect: [true; 2],
-        asked: Asked::default(),
+        asked: connection_view::Asked::default(),
     });
     let (chain, request) = open_chain(matched.plugins, exchange, connection).await;
     exchange.lent.request = request;
@@ -281,11 +348,13 @@ async fn refused_by_upstream(
     exchange: &mut Exchange<'_>,
     matched: Matched<'_>,
     response: Response<Incoming>,
+    serving: Serving,
 ) -> Result<Response<ResponseBody>, Error> {
     let (parts, body) = response.into_parts();
+    let body = ResponseBody::served(Timed::new(body, matched.route.timeouts.read), Served::once(serving));
     let head = forward::head(parts, &body, false);
     let head = exchange.offer_response(matched, head).await?;
-    Ok(answer(*head, Content::Upstream(Timed::new(body, matched.route.timeouts.read)).into()))
+    Ok(answer(*head, body))
 }
 
 /// The client's 101.

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::drain::Draining;
 use crate::snapshot::Snapshot;
+use crate::upstream::Idle;
 
 /// A worker's own view of the process.
 pub struct Worker {
@@ -15,13 +16,22 @@ pub struct Worker {
     pub index: usize,
     snapshot: Arc<ArcSwap<Snapshot>>,
     pub draining: Rc<Draining>,
+    /// Connections to servers that wait for a request.
+    pub idle: Rc<Idle>,
     sessions: Cell<u64>,
     workers: u64,
 }
 
 impl Worker {
     pub fn new(index: usize, workers: usize, snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { index, snapshot, draining: Rc::default(), sessions: Cell::new(0), workers: workers as u64 }
+        Self {
+            index,
+            snapshot,
+            draining: Rc::default(),
+            idle: Rc::default(),
+            sessions: Cell::new(0),
+            workers: workers as u64,
+        }
     }
 
     /// The configuration that new exchanges are served by.

@@ -131,7 +131,7 @@ fn rfc9112_ambiguous_second_requests_are_refused_and_reach_nobody() {
             assert_eq!(upstream.requests().len(), count + 1, "{what}");
         }
         assert!(upstream.requests().iter().all(|request| request.head.target() == "/first"));
-        assert_eq!(upstream.connections(), upstream.requests().len());
+        assert!(upstream.connections() <= upstream.requests().len());
     });
 }
 

@@ -14,6 +14,7 @@ use crate::plugin::engine::{self, PoolSize};
 use crate::plugin::load::Loader;
 use crate::server;
 use crate::snapshot::Snapshot;
+use crate::upstream::Registry;
 
 /// Descriptors of a process that its connections cannot have.
 const OTHER_DESCRIPTORS: u64 = 100;
@@ -65,8 +66,9 @@ fn load(config: Config, descriptors: u64) -> Result<Snapshot, Failed> {
     let cache = open_cache(&config.server.plugin_cache);
     let loader = Loader::new(engine, Arc::new(Limits::default()), config.server.workers, cache);
     let loader = loader.map_err(|error| failed(&format!("{error:#}")))?;
+    let servers = Registry::new().map_err(|error| failed(&error))?;
     let runtime = LocalRuntime::new().map_err(|error| failed(&error))?;
-    runtime.block_on(Snapshot::load(config, &loader)).map_err(|errors| {
+    runtime.block_on(Snapshot::load(config, &loader, &servers)).map_err(|errors| {
         Failed::Usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })
 }

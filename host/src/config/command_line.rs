@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Errors};
-use super::host::is_host_and_port;
 use super::names::to_name;
 use super::paths::existing_file;
 use super::text::quoted;
 use super::types::{
     Config, Listener, Plugin, PluginIndex, Route, Server, Target, Upstream, UpstreamIndex, UpstreamServer,
 };
-use super::upstream::SERVER_ADDRESS;
+use super::upstream::{SERVER_ADDRESS, is_server_address};
 
 const UPSTREAM_NAME: &str = "default";
 
@@ -23,7 +22,7 @@ impl Config {
         if upstream.is_empty() {
             errors.push(error("--upstream", format!("expected {SERVER_ADDRESS}, found nothing")));
         }
-        for address in upstream.iter().filter(|address| !is_host_and_port(address)) {
+        for address in upstream.iter().filter(|address| !is_server_address(address)) {
             errors.push(error("--upstream", format!("expected {SERVER_ADDRESS}, found {}", quoted(address))));
         }
         let mut loaded: Vec<Plugin> = Vec::new();
@@ -43,7 +42,7 @@ impl Config {
             server: Server::default(),
             listeners: vec![Listener::new(listen)],
             plugins: loaded,
-            upstreams: vec![Upstream { name: UPSTREAM_NAME.to_owned(), servers, proxy_protocol: None }],
+            upstreams: vec![Upstream::new(UPSTREAM_NAME.to_owned(), servers)],
             routes: vec![route],
         })
     }

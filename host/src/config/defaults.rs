@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::server::WORKERS_MAX;
 use super::types::{
-    HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Plugin, PluginCache, RealIpHeader, Route,
-    Server, Target, Timeouts, UpstreamServer,
+    Balance, Health, HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Plugin, PluginCache,
+    Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts, Upstream, UpstreamKeepAlive, UpstreamServer,
 };
 use super::units::{KIB, MIB};
 
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Default for Server {
     fn default() -> Self {
@@ -58,9 +59,54 @@ impl Plugin {
     }
 }
 
+impl Upstream {
+    pub fn new(name: String, servers: Vec<UpstreamServer>) -> Self {
+        Self {
+            name,
+            servers,
+            balance: Balance::RoundRobin,
+            sticky: None,
+            queue: None,
+            slow_start: None,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            retry: Retry::default(),
+            keep_alive: UpstreamKeepAlive::default(),
+            health: None,
+            resolve_interval: Duration::from_secs(30),
+            proxy_protocol: None,
+        }
+    }
+}
+
 impl UpstreamServer {
     pub fn new(address: String) -> Self {
-        Self { address, weight: 1 }
+        Self { address, weight: 1, backup: false, drain: false, max_sessions: None }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { statuses: Vec::new(), attempts: 3, timeout: Duration::from_secs(10) }
+    }
+}
+
+impl Default for UpstreamKeepAlive {
+    fn default() -> Self {
+        Self { idle_max: 32, timeout: Duration::from_secs(60), requests_max: 1_000 }
+    }
+}
+
+impl Health {
+    pub fn new(probe: Probe) -> Self {
+        Self {
+            probe,
+            host: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            rise: 2,
+            fall: 3,
+        }
     }
 }
 

@@ -67,10 +67,10 @@ impl<'a> Field<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let quoted: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
         let meaning = |text: &str| words.iter().find(|(word, _)| *word == text);
-        self.parsed(&quoted.join(" or "), meaning).map(|(_, meaning)| *meaning)
+        self.parsed(&quoted.join(" or "), meaning).map(|(_, meaning)| meaning.clone())
     }
 
     pub(super) fn any_duration(&self) -> Option<Duration> {

@@ -10,6 +10,7 @@ mod command_line;
 mod defaults;
 mod error;
 mod field;
+mod health;
 mod host;
 mod names;
 mod paths;
@@ -40,9 +41,9 @@ use self::source::{Place, Source};
 
 pub use self::error::{Error, Errors, Position};
 pub use self::types::{
-    Config, HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Ping, Plugin, PluginCache,
-    PluginIndex, ProxyProtocol, Rate, RealIpHeader, Route, Server, Target, Timeouts, Upstream, UpstreamIndex,
-    UpstreamServer,
+    Balance, Config, HashKey, Health, HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Ping,
+    Plugin, PluginCache, PluginIndex, Probe, ProxyProtocol, Queue, Rate, RealIpHeader, Retry, Route, Secret,
+    Server, Sticky, Target, Timeouts, Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer,
 };
 
 /// Something else than a configuration was named when it is larger.

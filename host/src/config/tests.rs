@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::units::{GIB, KIB, MIB};
 use super::*;
@@ -44,7 +44,7 @@ fn parse_full(text: &str) -> Result<Config, Errors> {
 #[test]
 fn valid_files() {
     let paths = files(&folder("valid"), "toml");
-    assert_eq!(paths.len(), 5);
+    assert_eq!(paths.len(), 6);
     for path in paths {
         if let Err(errors) = Config::load(&path) {
             panic!("{errors}");
@@ -56,7 +56,7 @@ fn valid_files() {
 fn invalid_files() {
     let folder = folder("invalid");
     let paths = files(&folder, "toml");
-    assert_eq!(paths.len(), 28);
+    assert_eq!(paths.len(), 29);
     assert_eq!(files(&folder, "err").len(), paths.len());
     for path in paths {
         let expected = fs::read_to_string(path.with_extension("err")).unwrap();
@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 55, "{keys:?}");
+    assert_eq!(keys.len(), 79, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 53);
+    assert_eq!(lines_seen, 78);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -161,7 +161,27 @@ fn every_key_is_read() {
         [[upstream]]
         name = "b"
         proxy-protocol = "v2"
-        servers = ["b:2", { address = "[::1]:3", weight = 1000 }]
+        balance = "hash"
+        hash = "query:room"
+        sticky = { cookie = "SERVER", secret = "0123456789abcdef" }
+        queue = { length = 100, timeout = "1s" }
+        slow-start = "2s"
+        max-fails = 0
+        fail-timeout = "3s"
+        retry = ["502", "connect", "504"]
+        retry-attempts = 4
+        retry-timeout = "5s"
+        keep-alive = { idle-max = 0, timeout = "6s", requests-max = 7 }
+        health = { http = { path = "/health?a", status = 204 }, host = "b.internal", interval = "1m", timeout = "8s", rise = 9, fall = 10 }
+        resolve = "11s"
+        [[upstream.servers]]
+        address = "unix:/run/b.sock"
+        [[upstream.servers]]
+        address = "[::1]:3"
+        weight = 1000
+        backup = true
+        drain = true
+        max-sessions = 12
         [[route]]
         host = ["Chat.example.com", "*.example.com"]
         path = "/ws/"
@@ -209,17 +229,52 @@ fn every_key_is_read() {
         on_failure: OnFailure::Pass,
     };
     assert_eq!(config.plugins[1..], [second]);
-    let weighted = UpstreamServer { address: "[::1]:3".into(), weight: 1_000 };
-    assert_eq!(config.upstreams[1].name, "b");
-    let proxy_protocol: Vec<_> = config.upstreams.iter().map(|upstream| upstream.proxy_protocol).collect();
-    assert_eq!(proxy_protocol, [None, Some(ProxyProtocol::V2)]);
-    assert_eq!(config.upstreams[1].servers, [UpstreamServer::new("b:2".into()), weighted]);
+    let plain = Upstream::new("a".into(), vec![UpstreamServer::new("a:1".into())]);
+    assert_eq!(config.upstreams, [plain, every_key_of_an_upstream()]);
     assert_eq!(config.routes[0], every_key_of_a_route());
     let files = Target::Files {
         root: folder("fixtures/public"),
         fallback: Some(folder("fixtures/public/index.html")),
     };
     assert_eq!(config.routes[1..], [Route::new(files)]);
+}
+
+fn every_key_of_an_upstream() -> Upstream {
+    let seconds = Duration::from_secs;
+    let second = UpstreamServer {
+        address: "[::1]:3".into(),
+        weight: 1_000,
+        backup: true,
+        drain: true,
+        max_sessions: Some(12),
+    };
+    let path = "/health?a".parse().unwrap();
+    Upstream {
+        proxy_protocol: Some(ProxyProtocol::V2),
+        name: "b".into(),
+        servers: vec![UpstreamServer::new("unix:/run/b.sock".into()), second],
+        balance: Balance::Hash(HashKey::Query("room".into())),
+        sticky: Some(Sticky { cookie: "SERVER".into(), secret: Some(Secret("0123456789abcdef".into())) }),
+        queue: Some(Queue { length: 100, timeout: seconds(1) }),
+        slow_start: Some(seconds(2)),
+        max_fails: 0,
+        fail_timeout: seconds(3),
+        retry: Retry {
+            statuses: vec![StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT],
+            attempts: 4,
+            timeout: seconds(5),
+        },
+        keep_alive: UpstreamKeepAlive { idle_max: 0, timeout: seconds(6), requests_max: 7 },
+        health: Some(Health {
+            probe: Probe::Http { path, status: StatusCode::NO_CONTENT },
+            host: Some(HeaderValue::from_static("b.internal")),
+            interval: seconds(60),
+            timeout: seconds(8),
+            rise: 9,
+            fall: 10,
+        }),
+        resolve_interval: seconds(11),
+    }
 }
 
 fn every_key_of_a_route() -> Route {
@@ -263,6 +318,32 @@ fn defaults_that_follow_other_keys() {
     assert_eq!(frame_bytes_max, [MIB, 64 * KIB, MIB]);
     let ping = Ping { interval: Duration::from_secs(1), timeout: Duration::from_secs(10) };
     assert_eq!(config.routes[2].ping, Some(ping));
+}
+
+#[test]
+fn the_words_of_balance() {
+    let config = Config::load(&folder("valid/balance.toml")).unwrap();
+    let words: Vec<_> = config.upstreams.iter().map(|upstream| upstream.balance.clone()).collect();
+    let room = HeaderName::from_static("x-room");
+    let expected = [
+        Balance::RoundRobin,
+        Balance::RoundRobin,
+        Balance::LeastConnections,
+        Balance::RandomTwo,
+        Balance::IpHash,
+        Balance::Hash(HashKey::Header(room)),
+        Balance::Hash(HashKey::Cookie("room".into())),
+        Balance::Hash(HashKey::Affinity),
+    ];
+    assert_eq!(words, expected);
+    let health = config.upstreams[7].health.clone().unwrap();
+    assert_eq!(health, Health::new(Probe::WebSocket { path: "/ws".parse().unwrap() }));
+}
+
+#[test]
+fn a_secret_is_not_shown() {
+    let secret = Secret("0123456789abcdef".into());
+    assert!(!format!("{:?}", Sticky { cookie: "a".into(), secret: Some(secret) }).contains("0123"));
 }
 
 #[test]
@@ -313,7 +394,7 @@ fn a_configuration_from_the_command_line() {
     assert_eq!(names, ["origin-check", "room-log", "origin-check-2"]);
     assert_eq!(config.plugins[2].file, folder(plugins[2]));
     let servers = servers.map(UpstreamServer::new).to_vec();
-    assert_eq!(config.upstreams, [Upstream { name: "default".into(), servers, proxy_protocol: None }]);
+    assert_eq!(config.upstreams, [Upstream::new("default".into(), servers)]);
     let mut route = Route::new(Target::Upstream(UpstreamIndex(0)));
     route.plugins = (0..3).map(PluginIndex).collect();
     assert_eq!(config.routes, [route]);
@@ -327,7 +408,8 @@ fn all_errors_of_a_command_line() {
     assert_eq!(
         errors.to_string(),
         "command line: --upstream: expected HOST:PORT such as \"127.0.0.1:9001\", \"chat.internal:9001\" or \
-         \"[::1]:9001\", the port from 1 to 65535, found \"http://chat\"\n\
+         \"[::1]:9001\", the port from 1 to 65535, or the path of a socket such as \"unix:/run/app.sock\", \
+         found \"http://chat\"\n\
          command line: --plugin: expected a file at \"no-such-file.wasm\": No such file or directory (os error 2)\n\
          command line: --plugin: expected a file at \"/\": found a directory",
     );

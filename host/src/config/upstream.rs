@@ -1,31 +1,66 @@
 //! `[[upstream]]`.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use super::field::Field;
+use http::{HeaderName, StatusCode};
+
+use super::defaults::QUEUE_TIMEOUT;
+use super::field::{DURATION_MAX, Field};
+use super::health::read_health;
 use super::host::is_host_and_port;
 use super::names::Names;
 use super::reader::Section;
-use super::types::{ProxyProtocol, Upstream, UpstreamServer};
+use super::types::{
+    Balance, HashKey, ProxyProtocol, Queue, Retry, Secret, Sticky, Upstream, UpstreamKeepAlive,
+    UpstreamServer,
+};
 
 /// What the address of a server is.
 pub(super) const SERVER_ADDRESS: &str = concat!(
     r#"HOST:PORT such as "127.0.0.1:9001", "chat.internal:9001" or "[::1]:9001", "#,
-    "the port from 1 to 65535",
+    r#"the port from 1 to 65535, or the path of a socket such as "unix:/run/app.sock""#,
 );
 
 const SERVERS: &str = r#"a list of servers such as ["127.0.0.1:9001"]"#;
+const HASH: &str = r#""header:NAME", "cookie:NAME", "query:NAME" or "affinity""#;
+const COOKIE: &str = "the name of a cookie";
+const SECRET: &str = "a text of 16 bytes or more";
+const RETRIES: &str = r#"a list such as ["connect", "502", "503", "504"]"#;
+const RETRY: &str = r#""connect" or a status from "500" to "599""#;
+
 const WEIGHT: RangeInclusive<u32> = 1..=1_000;
+const MAX_SESSIONS: RangeInclusive<u32> = 1..=1_000_000;
+const MAX_FAILS: RangeInclusive<u32> = 0..=1_000;
+const QUEUE_LENGTH: RangeInclusive<usize> = 1..=100_000;
+const RETRY_ATTEMPTS: RangeInclusive<u32> = 1..=100;
+const IDLE_MAX: RangeInclusive<usize> = 0..=10_000;
+const REQUESTS_MAX: RangeInclusive<u32> = 1..=1_000_000;
+const RESOLVE: RangeInclusive<Duration> = Duration::from_secs(1)..=DURATION_MAX;
+const SECRET_BYTES_MIN: usize = 16;
+/// The kernel's `sun_path`, without the zero at its end.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 pub(super) fn read_upstream(section: &mut Section<'_>, names: &mut Names) -> Upstream {
     let name = names.add(section);
     let servers = section.required("servers", SERVERS, read_servers).unwrap_or_default();
-    // One policy exists so far; the word may be given, and says nothing.
-    section.optional("balance", |field| field.word(&[("round-robin", ())]));
-    let proxy_protocol = section.optional("proxy-protocol", |field| {
+    let mut upstream = Upstream::new(name, servers);
+    upstream.proxy_protocol = section.optional("proxy-protocol", |field| {
         field.word(&[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)])
     });
-    Upstream { name, servers, proxy_protocol }
+    upstream.balance = read_balance(section);
+    upstream.sticky = section.table("sticky", read_sticky).flatten();
+    upstream.queue = section.table("queue", read_queue).flatten();
+    upstream.slow_start = section.optional("slow-start", Field::any_duration);
+    section.set(&mut upstream.max_fails, "max-fails", |field| field.whole_number(MAX_FAILS));
+    section.set(&mut upstream.fail_timeout, "fail-timeout", Field::any_duration);
+    upstream.retry = read_retry(section);
+    if let Some(keep_alive) = section.table("keep-alive", read_keep_alive) {
+        upstream.keep_alive = keep_alive;
+    }
+    upstream.health = section.table("health", read_health).flatten();
+    section.set(&mut upstream.resolve_interval, "resolve", |field| field.duration(RESOLVE));
+    upstream
 }
 
 fn read_servers(field: &Field<'_>) -> Option<Vec<UpstreamServer>> {
@@ -44,10 +79,146 @@ fn read_server(field: &Field<'_>) -> Option<UpstreamServer> {
         let address = section.required("address", SERVER_ADDRESS, server_address);
         let mut server = UpstreamServer::new(address.unwrap_or_default());
         section.set(&mut server.weight, "weight", |field| field.whole_number(WEIGHT));
+        section.set(&mut server.backup, "backup", Field::boolean);
+        section.set(&mut server.drain, "drain", Field::boolean);
+        server.max_sessions = section.optional("max-sessions", |field| field.whole_number(MAX_SESSIONS));
         server
     })
 }
 
 fn server_address(field: &Field<'_>) -> Option<String> {
-    field.parsed(SERVER_ADDRESS, |text| is_host_and_port(text).then(|| text.to_owned()))
+    field.parsed(SERVER_ADDRESS, |text| is_server_address(text).then(|| text.to_owned()))
+}
+
+pub(super) fn is_server_address(text: &str) -> bool {
+    match text.strip_prefix("unix:") {
+        Some(path) => {
+            path.starts_with('/')
+                && path.len() <= SOCKET_PATH_BYTES_MAX
+                && !path.bytes().any(|byte| byte < b' ')
+        }
+        None => is_host_and_port(text),
+    }
+}
+
+fn read_balance(section: &mut Section<'_>) -> Balance {
+    // None: it takes a `hash`.
+    let words = [
+        ("round-robin", Some(Balance::RoundRobin)),
+        ("least-connections", Some(Balance::LeastConnections)),
+        ("random-two", Some(Balance::RandomTwo)),
+        ("ip-hash", Some(Balance::IpHash)),
+        ("hash", None),
+    ];
+    let balance = section.field("balance");
+    let word = match &balance {
+        Some(field) => field.word(&words),
+        None => Some(Some(Balance::RoundRobin)),
+    };
+    let hash = section.field("hash");
+    let key = hash.as_ref().and_then(|field| field.parsed(HASH, hash_key));
+    match (&word, &hash) {
+        (Some(None), None) => section.refuse(format!("expected hash with balance = \"hash\": {HASH}")),
+        (Some(Some(_)), Some(hash)) => hash.refuse("expected balance = \"hash\" with it"),
+        _ => {}
+    }
+    word.flatten().or(key.map(Balance::Hash)).unwrap_or(Balance::RoundRobin)
+}
+
+fn hash_key(text: &str) -> Option<HashKey> {
+    match text.split_once(':') {
+        Some(("header", name)) => HeaderName::from_bytes(name.as_bytes()).ok().map(HashKey::Header),
+        Some(("cookie", name)) => is_token(name).then(|| HashKey::Cookie(name.to_owned())),
+        Some(("query", name)) if !name.is_empty() && !name.contains(['&', '=', '#', ' ']) => {
+            Some(HashKey::Query(name.to_owned()))
+        }
+        None if text == "affinity" => Some(HashKey::Affinity),
+        _ => None,
+    }
+}
+
+fn read_sticky(section: &mut Section<'_>) -> Option<Sticky> {
+    let cookie = section.required("cookie", COOKIE, |field| {
+        field.parsed(COOKIE, |text| is_token(text).then(|| text.to_owned()))
+    });
+    let secret = section.optional("secret", |field| {
+        let secret = field.text(SECRET)?;
+        if secret.len() < SECRET_BYTES_MIN {
+            // Without the value, which belongs into no log.
+            field.refuse(format!("expected {SECRET}, found a shorter one"));
+            return None;
+        }
+        Some(Secret(secret.to_owned()))
+    });
+    Some(Sticky { cookie: cookie?, secret })
+}
+
+fn read_queue(section: &mut Section<'_>) -> Option<Queue> {
+    let length = section
+        .required("length", "how many may wait, such as 100", |field| field.whole_number(QUEUE_LENGTH));
+    let timeout = section.optional("timeout", Field::any_duration);
+    Some(Queue { length: length?, timeout: timeout.unwrap_or(QUEUE_TIMEOUT) })
+}
+
+fn read_retry(section: &mut Section<'_>) -> Retry {
+    let mut retry = Retry::default();
+    section.set(&mut retry.statuses, "retry", |field| {
+        let items = field.list(RETRIES)?;
+        Some(items.iter().filter_map(|item| item.parsed(RETRY, retried).flatten()).collect())
+    });
+    section.set(&mut retry.attempts, "retry-attempts", |field| field.whole_number(RETRY_ATTEMPTS));
+    section.set(&mut retry.timeout, "retry-timeout", Field::any_duration);
+    retry
+}
+
+/// A status; or the word for what is retried in any case.
+fn retried(text: &str) -> Option<Option<StatusCode>> {
+    if text == "connect" {
+        return Some(None);
+    }
+    let status: StatusCode = text.parse().ok()?;
+    status.is_server_error().then_some(Some(status))
+}
+
+fn read_keep_alive(section: &mut Section<'_>) -> UpstreamKeepAlive {
+    let mut keep_alive = UpstreamKeepAlive::default();
+    section.set(&mut keep_alive.idle_max, "idle-max", |field| field.whole_number(IDLE_MAX));
+    section.set(&mut keep_alive.timeout, "timeout", Field::any_duration);
+    section.set(&mut keep_alive.requests_max, "requests-max", |field| field.whole_number(REQUESTS_MAX));
+    keep_alive
+}
+
+/// RFC 9110 §5.6.2, which the name of a cookie is too (RFC 6265 §4.1.1).
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_servers() {
+        for accepted in ["127.0.0.1:9001", "chat:1", "[::1]:80", "unix:/run/app.sock"] {
+            assert!(is_server_address(accepted), "{accepted:?}");
+        }
+        let long = format!("unix:/{}", "x".repeat(107));
+        for refused in ["", "chat", "unix:", "unix:app.sock", "unix:/a\n", "http://a:80", &long] {
+            assert!(!is_server_address(refused), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn hash_keys() {
+        assert_eq!(hash_key("header:X-Room"), Some(HashKey::Header(HeaderName::from_static("x-room"))));
+        assert_eq!(hash_key("cookie:room"), Some(HashKey::Cookie("room".to_owned())));
+        assert_eq!(hash_key("query:room"), Some(HashKey::Query("room".to_owned())));
+        assert_eq!(hash_key("affinity"), Some(HashKey::Affinity));
+        for refused in
+            ["", "header", "header:", "header:a b", "cookie:", "cookie:a=b", "query:", "query:a&b", "room"]
+        {
+            assert_eq!(hash_key(refused), None, "{refused:?}");
+        }
+    }
 }

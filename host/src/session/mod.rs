@@ -33,6 +33,7 @@ use crate::drain::{Drain, DrainWatch};
 use crate::leg::Leg;
 use crate::limits::Slot;
 use crate::plugin::chain::Chain;
+use crate::upstream::Serving;
 
 use self::buffers::Buffers;
 use self::closing::Closing;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub ping: Option<config::Ping>,
     /// Concurrency slots that end with the session.
     pub held: Vec<Slot>,
+    /// Its server has one session more for as long.
+    pub serving: Serving,
 }
 
 /// What the handshake settled about extensions.
@@ -87,6 +90,7 @@ pub struct Session {
     timers: Timers,
     closing: Closing,
     _held: Vec<Slot>,
+    _serving: Serving,
 }
 
 /// What a session wakes up for, beyond what it can do without its plugins.
@@ -139,6 +143,7 @@ impl Session {
             timers: Timers::new(opened.settings.timeouts, opened.settings.ping, now),
             closing: Closing::default(),
             _held: opened.settings.held,
+            _serving: opened.settings.serving,
         };
         (Box::new(session), PerSide { client: opened.client_early, upstream: opened.upstream_early })
     }

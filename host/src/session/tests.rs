@@ -38,7 +38,13 @@ fn open(timeouts: config::Timeouts, ping: Option<config::Ping>) -> Peers {
         upstream_early: Bytes::new(),
         agreed: Agreed::Relay(Extensions::None),
         chain: None,
-        settings: Settings { timeouts, limits: config::Limits::default(), ping, held: Vec::new() },
+        settings: Settings {
+            timeouts,
+            limits: config::Limits::default(),
+            ping,
+            held: Vec::new(),
+            serving: Serving::of_nobody(),
+        },
     });
     let drain = Rc::<Draining>::default().watch();
     let session = spawn_local(session.run(early, drain));
