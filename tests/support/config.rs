@@ -24,3 +24,13 @@ pub fn plugin(name: &str, file: &Path, keys: &str) -> String {
 pub fn route(upstream: impl Display, keys: &str) -> String {
     format!("[[route]]\nupstream = \"{upstream}\"\n{keys}\n")
 }
+
+/// An upstream whose servers are written out as TOML, with further keys.
+pub fn pool(name: &str, servers: &[String], keys: &str) -> String {
+    format!("[[upstream]]\nname = \"{name}\"\nservers = [{}]\n{keys}\n", servers.join(", "))
+}
+
+/// A server of [`pool`] with further keys.
+pub fn server(address: SocketAddr, keys: &str) -> String {
+    format!("{{ address = \"{address}\", {keys} }}")
+}

@@ -34,7 +34,12 @@ struct Seen {
 
 impl RawUpstream {
     pub async fn start() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// At an address that a test knows beforehand.
+    pub async fn at(address: SocketAddr) -> Self {
+        Self { listener: TcpListener::bind(address).await.unwrap() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -55,6 +60,22 @@ impl Upstream {
     pub async fn echo() -> Self {
         Self::serve(|stream, _, _| async {
             let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+            while let Some(Ok(message)) = socket.next().await {
+                if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await
+    }
+
+    /// The same, and the first message of each session is the server's name.
+    pub async fn greeting(name: &'static str) -> Self {
+        Self::serve(move |stream, _, _| async move {
+            let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+            if socket.send(name.into()).await.is_err() {
+                return;
+            }
             while let Some(Ok(message)) = socket.next().await {
                 if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
                     return;

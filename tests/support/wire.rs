@@ -34,6 +34,11 @@ impl Wire {
         wire
     }
 
+    /// One end of a connection that a test made itself.
+    pub fn over(stream: TcpStream) -> Self {
+        Self::new(stream, Recording::default())
+    }
+
     pub(crate) fn new(stream: TcpStream, recording: Recording) -> Self {
         stream.set_nodelay(true).unwrap();
         Self { stream, unread: Vec::new(), recording }
