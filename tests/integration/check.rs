@@ -56,24 +56,6 @@ fn a_good_configuration_is_fine() {
 }
 
 #[test]
-fn every_example_is_fine() {
-    run(async {
-        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-        let mut files = Vec::new();
-        for folder in fs::read_dir(&examples).unwrap().map(|entry| entry.unwrap().path()) {
-            let inside = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
-            files.extend(inside.filter(|path| path.extension().is_some_and(|found| found == "toml")));
-        }
-        files.retain(|path| path.file_name().is_some_and(|name| name != "Cargo.toml"));
-        assert_eq!(files.len(), 17, "{files:?}");
-        for file in files {
-            let checked = sluicegate(&examples, &["check", "--config", file.to_str().unwrap()]).await;
-            assert_eq!(checked.code, Some(0), "{}: {}", file.display(), checked.stderr);
-        }
-    });
-}
-
-#[test]
 fn all_mistakes_are_told_at_once_each_with_its_place() {
     run(async {
         let folder = scratch();

@@ -25,7 +25,7 @@ fn every_example_passes_check() {
     run(async {
         let folder = scratch();
         let paths = configurations(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples"));
-        assert_eq!(paths.len(), 16, "{paths:?}");
+        assert_eq!(paths.len(), 18, "{paths:?}");
         for path in paths {
             let path = path.to_str().unwrap();
             let checked = sluicegate(folder.path(), &["check", "--config", path]).await;
