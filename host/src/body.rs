@@ -7,6 +7,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -25,6 +28,8 @@ pub enum BodyError {
     Broken(hyper::Error),
     #[error("body is sent to another server")]
     Withdrawn,
+    #[error("{0}")]
+    Reset(h2::Error),
     #[error("file cannot be read: {0}")]
     File(std::io::Error),
 }
@@ -45,9 +50,23 @@ pub enum Content {
     File(files::FileBody),
 }
 
+/// A body as it is received.
+pub enum Received {
+    Nothing,
+    Http1(Incoming),
+    Http2(ReceivedStream),
+}
+
+/// A request's body on a stream of HTTP/2. Its trailers end here, as they do over HTTP/1.1.
+pub struct ReceivedStream {
+    stream: RecvStream,
+    /// What Content-Length says is still to come; the `h2` crate holds the client to it.
+    left: Option<u64>,
+}
+
 /// A body that ends with an error when its peer sends nothing for `timeout`.
 pub struct Timed {
-    body: Incoming,
+    body: Received,
     timeout: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
     progress: Rc<Progress>,
@@ -102,10 +121,74 @@ impl Progress {
     }
 }
 
+// === impl Received, ReceivedStream ===
+
+impl ReceivedStream {
+    pub fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
+        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        Self { stream, left: length.and_then(|length| length.parse().ok()) }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        let data = ready!(self.stream.poll_data(cx));
+        if let Some(Ok(data)) = &data {
+            self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+            // Whoever has it writes it before it asks for more. Fails only for more than was received.
+            drop(self.stream.flow_control().release_capacity(data.len()));
+        }
+        Poll::Ready(data)
+    }
+}
+
+impl From<Incoming> for Received {
+    fn from(body: Incoming) -> Self {
+        Self::Http1(body)
+    }
+}
+
+impl From<ReceivedStream> for Received {
+    fn from(body: ReceivedStream) -> Self {
+        Self::Http2(body)
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Nothing => Poll::Ready(None),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Broken),
+            Self::Http2(body) => body.poll_data(cx).map_ok(Frame::data).map_err(BodyError::Reset),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Nothing => SizeHint::with_exact(0),
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
 // === impl Timed ===
 
 impl Timed {
-    pub fn new(body: Incoming, timeout: Duration) -> Self {
+    pub fn new(body: impl Into<Received>, timeout: Duration) -> Self {
+        let body = body.into();
         let progress = Progress {
             last: Cell::new(Instant::now()),
             waiting: Cell::new(false),
@@ -138,7 +221,7 @@ impl Body for Timed {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let frame = match Pin::new(&mut this.body).poll_frame(cx) {
-            Poll::Ready(frame) => frame.map(|frame| frame.map_err(BodyError::Broken)),
+            Poll::Ready(frame) => frame,
             Poll::Pending => {
                 this.progress.waiting.set(true);
                 Some(Err(ready!(this.poll_stalled(cx))))

@@ -1,4 +1,4 @@
-//! One client connection: HTTP/1.1 exchanges one after another, and then, perhaps, a session.
+//! One client connection: HTTP/1.1 exchanges one after another, and then, perhaps, a session; or HTTP/2.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -11,22 +11,24 @@ use std::task::Poll;
 
 use crate::leg::Leg;
 use bytes::Bytes;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tracing::field::display;
 
+use crate::body::Received;
 use crate::config::{self, Timeouts};
 use crate::exchange::{self, Connection};
 use crate::guard::{self, Guard, Linger, lingering_close};
+use crate::handover::start_session;
+use crate::http2;
 use crate::proxy_protocol::{self, AcceptError, Endpoints};
 use crate::reject::Error;
 use crate::server::Held;
-use crate::session::{Ended, Opened, Session};
 use crate::stall::Stall;
-use crate::upgrade::{About, Upgraded};
 use crate::worker::Worker;
 
 /// hyper's buffer must hold a whole head, and then some.
@@ -92,13 +94,19 @@ async fn serve_http(
         upgraded: RefCell::new(None),
     };
     let exchanges = serve_exchanges(&guard, &connection).await;
-    if let Err(error) = exchanges {
+    let is_http2 = guard.is_http2();
+    if let Err(error) = exchanges
+        && !is_http2
+    {
         tracing::debug!(%client, %error, "connection ended");
     }
     let (stream, early) = guard.into_parts();
     let mut stream = stream.into_inner();
+    if is_http2 {
+        return serve_http2(stream, early, connection, held).await;
+    }
     match (connection.upgraded.take(), connection.verdict.head()) {
-        (Some(upgraded), _) => start_session(upgraded, stream, early, worker, held),
+        (Some(upgraded), _) => start_session(upgraded, stream, early, worker, Some(held)),
         (None, Some(rejection)) => {
             let error = Error::Malformed(rejection);
             tracing::warn!(%client, status = error.status().as_u16(), fault = %error.fault(), %error, "request refused");
@@ -112,7 +120,9 @@ async fn serve_http(
 
 /// Answer requests until the client or a rule ends it, or a handshake has been answered with 101.
 async fn serve_exchanges(guard: &Guard<Stall<Leg>>, connection: &Connection) -> hyper::Result<()> {
-    let service = service_fn(async |request| Ok::<_, Infallible>(exchange::serve(connection, request).await));
+    let service = service_fn(async |request: Request<Incoming>| {
+        Ok::<_, Infallible>(exchange::serve(connection, request.map(Received::from)).await)
+    });
     let listener = &connection.listener;
     let mut http = http1::Builder::new();
     http.half_close(true)
@@ -138,53 +148,13 @@ async fn serve_exchanges(guard: &Guard<Stall<Leg>>, connection: &Connection) -> 
     .await
 }
 
-/// A task of its own, and no larger than it must be: there may be many, and they live long.
-fn start_session(
-    upgraded: Upgraded,
-    client_stream: Leg,
-    client_early: Bytes,
-    worker: Rc<Worker>,
-    held: Held,
-) {
-    let about = upgraded.about;
-    tracing::debug!(session = about.id, client = %about.client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
-    let (session, early) = Session::new(Opened {
-        client: client_stream,
-        upstream: upgraded.upstream,
-        client_early,
-        upstream_early: upgraded.upstream_early,
-        agreed: upgraded.agreed,
-        chain: upgraded.chain,
-        settings: upgraded.settings,
-    });
-    let drain = worker.draining.watch();
-    let end = move |ended: &Ended| {
-        log_end(&about, ended);
-        drop(held);
-    };
-    drop(tokio::task::spawn_local(async move { end(&session.run(early, drain).await) }));
-}
-
-/// An end that both sides agreed on is nothing to look at; any other is what an operator searches the log for.
-fn log_end(about: &About, ended: &Ended) {
-    let Ended { cause, clean, lived, messages, bytes_received: bytes } = ended;
-    let (client, peer) = (about.client, about.peer.map(display));
-    let (lived_ms, note) = (lived.as_millis(), &cause.note);
-    let (from_client, from_upstream) = (messages.client, messages.upstream);
-    let (bytes_from_client, bytes_from_upstream) = (bytes.client, bytes.upstream);
-    if *clean && note.is_empty() {
-        tracing::debug!(
-            session = about.id, %client, peer, path = ?about.path, upstream = %about.upstream, server = %about.server,
-            closer = cause.closer(), code = cause.code, reason = ?cause.reason, lived_ms, from_client, from_upstream, bytes_from_client, bytes_from_upstream,
-            "session closed"
-        );
-    } else {
-        tracing::info!(
-            session = about.id, %client, peer, path = ?about.path, upstream = %about.upstream, server = %about.server,
-            closer = cause.closer(), code = cause.code, reason = ?cause.reason, clean, lived_ms, from_client,
-            from_upstream, bytes_from_client, bytes_from_upstream, note = %note, "session ended early"
-        );
-    }
+/// Over TLS the protocol is agreed on before; here, a client that knows by itself begins with the preface
+/// (RFC 9113 §3.3), which the guard has kept whole. Boxed, so that a connection of HTTP/1.1 is no larger for it.
+async fn serve_http2(stream: Leg, early: Bytes, connection: Connection, held: Held) {
+    let Connection { worker, listener, peer, client: address, destination, scheme, .. } = connection;
+    let limits = limits(&listener);
+    let client = http2::Client { worker, listener, peer, address, destination, scheme, limits };
+    Box::pin(http2::serve(stream, early, client, held)).await;
 }
 
 fn limits(listener: &config::Listener) -> guard::Limits {

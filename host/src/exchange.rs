@@ -10,11 +10,10 @@ use std::time::Duration;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::field::display;
 
-use crate::body::{Content, ResponseBody};
+use crate::body::{Content, Received, ResponseBody};
 use crate::config::Target;
 use crate::forwarded::Provenance;
 use crate::guard::Verdict;
@@ -31,7 +30,7 @@ use crate::upstream::{Choice, Server, Upstream};
 use crate::worker::Worker;
 use crate::{config, files, forward};
 
-/// What the exchanges of one client connection have in common.
+/// What the exchanges of one client connection have in common; over HTTP/2, of one stream.
 pub struct Connection {
     pub worker: Rc<Worker>,
     pub listener: Arc<config::Listener>,
@@ -67,7 +66,7 @@ impl Connection {
 }
 
 /// Answer `request`, in any case.
-pub async fn serve(connection: &Connection, request: Request<Incoming>) -> Response<ResponseBody> {
+pub async fn serve(connection: &Connection, request: Request<Received>) -> Response<ResponseBody> {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
     let snapshot = connection.worker.snapshot();
@@ -87,7 +86,7 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: Parts,
-        body: Incoming,
+        body: Received,
     ) -> Result<Response<ResponseBody>, Error> {
         let handshake = self.parse(parts);
         let handshake = handshake?;

@@ -12,7 +12,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{Failed, Progress, ResponseBody, Timed};
+use crate::body::{Failed, Progress, Received, ResponseBody, Timed};
 use crate::config::{Timeouts, UpstreamIndex};
 use crate::exchange::{Exchange, answer};
 use crate::lend::{Lender, Loan};
@@ -49,7 +49,7 @@ pub async fn run(
     exchange: &mut Exchange<'_>,
     matched: Matched<'_>,
     upstream: UpstreamIndex,
-    body: Incoming,
+    body: Received,
 ) -> Result<Response<ResponseBody>, Error> {
     let snapshot = Arc::clone(&exchange.snapshot);
     let upstream = snapshot.upstream(upstream).ok_or(Error::NoRoute)?;

@@ -55,6 +55,8 @@ pub enum AnswerError {
 /// What `request` is: a handshake, no handshake (to be forwarded as plain HTTP, its `Upgrade` left out as any hop may), or
 /// one gone wrong.
 ///
+/// Over HTTP/2 a handshake has been given this shape by then: clients cannot send these fields there.
+///
 /// Only a GET of HTTP/1.1 that names `websocket` in `Upgrade` and `upgrade` in `Connection` asks for WebSocket
 /// (RFC 6455 §4.2.1); "a server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request" (RFC 9110
 /// §7.8).
@@ -64,7 +66,7 @@ pub fn parse(
     headers: &HeaderMap,
 ) -> Result<Option<Handshake>, HandshakeError> {
     let asked = *method == Method::GET
-        && version == Version::HTTP_11
+        && (version == Version::HTTP_11 || version == Version::HTTP_2)
         && has_token(headers, &UPGRADE, "websocket")
         && has_token(headers, &CONNECTION, "upgrade");
     if !asked {

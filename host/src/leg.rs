@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::http2::StreamLeg;
+
 /// What exchanges are read from and written to, and, once one became a session, its frames.
 #[derive(Debug)]
 pub enum Leg {
@@ -15,6 +17,8 @@ pub enum Leg {
     /// Where a test controls the clock: real sockets do not wait for it.
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
+    /// A stream of a client's HTTP/2 connection, with a session on it.
+    Http2(Box<StreamLeg>),
 }
 
 impl AsyncRead for Leg {
@@ -24,6 +28,7 @@ impl AsyncRead for Leg {
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Http2(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -35,6 +40,7 @@ impl AsyncWrite for Leg {
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Http2(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -48,6 +54,7 @@ impl AsyncWrite for Leg {
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Http2(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -57,6 +64,7 @@ impl AsyncWrite for Leg {
             Self::Unix(stream) => stream.is_write_vectored(),
             #[cfg(test)]
             Self::Memory(stream) => stream.is_write_vectored(),
+            Self::Http2(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -66,6 +74,7 @@ impl AsyncWrite for Leg {
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Http2(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -75,6 +84,7 @@ impl AsyncWrite for Leg {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Http2(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

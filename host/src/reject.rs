@@ -36,6 +36,8 @@ pub enum Error {
     NoAnswer(hyper::Error),
     #[error("upstream switched protocols unasked")]
     UnaskedSwitch,
+    #[error("upstream or plugin answered a websocket handshake over HTTP/2 with {0}, which would open it")]
+    NotOpened(StatusCode),
     #[error("upstream answered the handshake wrongly: {0}")]
     Answer(#[from] AnswerError),
     #[error(transparent)]
@@ -44,6 +46,8 @@ pub enum Error {
     PluginAnswer { plugin: String, status: u16 },
     #[error("plugin `{plugin}` answered with more than 1,000 header lines")]
     PluginHeaders { plugin: String },
+    #[error("the operating system gave no random numbers: {0}")]
+    NoRandom(getrandom::Error),
     #[error("no such file")]
     NoFile,
     #[error("file: {0}")]
@@ -85,12 +89,16 @@ impl Error {
             | Self::Plugin(Failure { reason: FailureReason::PoolExhausted(_), .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Connect(_) | Self::NoAnswer(_) | Self::UnaskedSwitch | Self::Answer(_) => {
-                StatusCode::BAD_GATEWAY
-            }
-            Self::Plugin(_) | Self::PluginAnswer { .. } | Self::PluginHeaders { .. } | Self::File(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Connect(_)
+            | Self::NoAnswer(_)
+            | Self::UnaskedSwitch
+            | Self::NotOpened(_)
+            | Self::Answer(_) => StatusCode::BAD_GATEWAY,
+            Self::Plugin(_)
+            | Self::PluginAnswer { .. }
+            | Self::PluginHeaders { .. }
+            | Self::NoRandom(_)
+            | Self::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -108,9 +116,10 @@ impl Error {
             | Self::ReadTimeout
             | Self::NoAnswer(_)
             | Self::UnaskedSwitch
+            | Self::NotOpened(_)
             | Self::Answer(_) => Fault::Upstream,
             Self::Plugin(_) | Self::PluginAnswer { .. } | Self::PluginHeaders { .. } => Fault::Plugin,
-            Self::File(_) => Fault::Proxy,
+            Self::NoRandom(_) | Self::File(_) => Fault::Proxy,
         }
     }
 
@@ -158,7 +167,7 @@ impl From<BodyError> for Error {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Stalled(_) => Self::BodyTimeout,
-            BodyError::Broken(_) | BodyError::Withdrawn => Self::BodyBroken,
+            BodyError::Broken(_) | BodyError::Reset(_) | BodyError::Withdrawn => Self::BodyBroken,
             BodyError::File(error) => Self::File(error),
         }
     }

@@ -57,7 +57,7 @@ impl Head {
 
     /// Of a response.
     pub fn status(&self) -> u16 {
-        let status = self.first_line.strip_prefix("HTTP/1.").and_then(|line| line.get(2..5));
+        let status = self.first_line.strip_prefix("HTTP/").and_then(|line| line.split(' ').nth(1));
         status
             .and_then(|status| status.parse().ok())
             .unwrap_or_else(|| panic!("a status line: {}", self.first_line))

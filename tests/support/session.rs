@@ -40,7 +40,7 @@ pub struct WebSocket {
     pub wire: Wire,
     /// What the other end sent in the handshake.
     pub head: Head,
-    is_client: bool,
+    pub(crate) is_client: bool,
 }
 
 /// A session through the proxy, both ends in the hands of the test.

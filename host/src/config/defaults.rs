@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::server::WORKERS_MAX;
 use super::types::{
-    Balance, Health, HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Plugin, PluginCache,
-    Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts, Upstream, UpstreamKeepAlive, UpstreamServer,
+    Balance, Health, HostHeader, Http2, IdleCounts, Isolation, Limits, Listener, OnFailure, Plugin,
+    PluginCache, Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts, Upstream, UpstreamKeepAlive,
+    UpstreamServer,
 };
 use super::units::{KIB, MIB};
 
@@ -39,7 +40,14 @@ impl Listener {
             keep_alive_timeout: Duration::from_secs(75),
             header_bytes_max: 64 * KIB,
             headers_max: 100,
+            http2: Http2::default(),
         }
+    }
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self { max_concurrent_streams: 128 }
     }
 }
 

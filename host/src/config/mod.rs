@@ -41,9 +41,9 @@ use self::source::{Place, Source};
 
 pub use self::error::{Error, Errors, Position};
 pub use self::types::{
-    Balance, Config, HashKey, Health, HostHeader, IdleCounts, Isolation, Limits, Listener, OnFailure, Ping,
-    Plugin, PluginCache, PluginIndex, Probe, ProxyProtocol, Queue, Rate, RealIpHeader, Retry, Route, Secret,
-    Server, Sticky, Target, Timeouts, Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer,
+    Balance, Config, HashKey, Health, HostHeader, Http2, IdleCounts, Isolation, Limits, Listener, OnFailure,
+    Ping, Plugin, PluginCache, PluginIndex, Probe, ProxyProtocol, Queue, Rate, RealIpHeader, Retry, Route,
+    Secret, Server, Sticky, Target, Timeouts, Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer,
 };
 
 /// Something else than a configuration was named when it is larger.

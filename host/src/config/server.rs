@@ -15,6 +15,7 @@ use super::units::KIB;
 pub(super) const WORKERS_MAX: usize = 1_024;
 const HEADER_BYTES: RangeInclusive<usize> = KIB..=64 * KIB;
 const HEADERS: RangeInclusive<usize> = 1..=1_000;
+const STREAMS: RangeInclusive<u32> = 1..=1_000;
 
 const NETWORK: &str = r#"a network such as "10.0.0.0/8" or an address such as "::1""#;
 
@@ -70,6 +71,11 @@ fn read_listener(section: &mut Section<'_>, taken: &mut HashMap<SocketAddr, Stri
     section.table("limits", |limits| {
         limits.set(&mut listener.header_bytes_max, "header-bytes-max", |field| field.size(HEADER_BYTES));
         limits.set(&mut listener.headers_max, "headers-max", |field| field.whole_number(HEADERS));
+    });
+    section.table("http2", |http2| {
+        http2.set(&mut listener.http2.max_concurrent_streams, "max-concurrent-streams", |field| {
+            field.whole_number(STREAMS)
+        });
     });
     listener
 }

@@ -80,6 +80,15 @@ pub struct Listener {
     pub header_bytes_max: usize,
     /// `limits.headers-max`: header lines of a request. Default 100, 1 to 1,000. Then 431.
     pub headers_max: usize,
+    pub http2: Http2,
+}
+
+/// `http2` of a listener
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2 {
+    /// `max-concurrent-streams`: requests and WebSockets of one connection at a time. Default 128, 1 to 1,000; nginx's
+    /// `http2_max_concurrent_streams`.
+    pub max_concurrent_streams: u32,
 }
 
 /// `real-ip-header`

@@ -9,13 +9,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// Moving the deadline to later costs a clock read and leaves the timer alone: that goes off when it was
 /// first meant to, and only then is set to what has become of the deadline.
 #[derive(Debug, Default)]
-pub(super) struct Deadline {
+pub struct Deadline {
     at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
-    pub(super) fn set(&mut self, after: Duration) {
+    pub fn set(&mut self, after: Duration) {
         // Past the end of the clock is never.
         self.at = Instant::now().checked_add(after);
         if let (Some(at), Some(timer)) = (self.at, &mut self.timer)
@@ -26,7 +26,7 @@ impl Deadline {
     }
 
     /// Ready once the deadline has passed; never where there is none.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         loop {

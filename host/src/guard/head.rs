@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Limits;
+use super::http2::PREFACE_LINE;
 use super::lines::{FieldName, Lines, elements, is_token, number, split_field};
 use super::rejection::Rejection;
 use super::target;
@@ -192,6 +193,9 @@ impl Head {
 impl Request {
     /// `method SP request-target SP HTTP-version` (RFC 9112 §3).
     fn parse(line: &[u8], begin: usize) -> Result<Self, Rejection> {
+        if line == PREFACE_LINE {
+            return Err(Rejection::Http2);
+        }
         let mut parts = line.splitn(3, |byte| *byte == b' ');
         let (Some(method), Some(target)) = (parts.next(), parts.next()) else {
             return Err(Rejection::RequestLine);
@@ -294,7 +298,7 @@ mod tests {
             ("GET / HTTP/1.2", Rejection::Version),
             ("GET / HTTP/0.9", Rejection::Version),
             ("GET / HTTP/3.0", Rejection::Version),
-            ("PRI * HTTP/2.0", Rejection::Version),
+            ("PRI * HTTP/2.0", Rejection::Http2),
             ("CONNECT a.example:443 HTTP/1.1", Rejection::Connect),
             ("GET * HTTP/1.1", Rejection::Target),
             ("GET a.example HTTP/1.1", Rejection::Target),

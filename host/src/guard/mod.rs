@@ -32,6 +32,7 @@
 mod chunks;
 mod deadline;
 mod head;
+pub mod http2;
 mod lines;
 mod linger;
 mod messages;
@@ -51,6 +52,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub use deadline::Deadline;
 pub use lines::is_token;
 pub use linger::{Linger, lingering_close};
 pub use rejection::Rejection;
@@ -111,6 +113,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guard<IO> {
     /// What the client does send is kept, up to a bound, and hyper comes to it first.
     pub fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.borrow_mut().poll_abandoned(cx)
+    }
+
+    /// The refused head is the first line of HTTP/2's preface, and the first thing the client said (RFC 9113 §3.4): the
+    /// stream and its bytes are another protocol's to go on with.
+    pub fn is_http2(&self) -> bool {
+        self.verdict.head() == Some(Rejection::Http2) && self.stream.borrow().is_new
     }
 
     /// The stream, and the bytes received after those that hyper was given.

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-/// A rule of RFC 9112 or RFC 9110 that a client broke, or a limit it passed. The text is for the log.
+/// A rule of RFC 9112, RFC 9113 or RFC 9110 that a client broke, or a limit it passed. The text is for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     // Lines, RFC 9112 §2.2.
@@ -24,6 +24,8 @@ pub enum Rejection {
     MissingVersion,
     #[error("unsupported HTTP version, want HTTP/1.1 or HTTP/1.0")]
     Version,
+    #[error("HTTP/2 preface where another request of HTTP/1.1 was due")]
+    Http2,
     #[error("request line too long")]
     RequestLineTooLong,
     #[error("request target is none of /path, http://host/path and, with OPTIONS, *")]
@@ -32,6 +34,8 @@ pub enum Rejection {
     TargetByte,
     #[error("CONNECT is not offered")]
     Connect,
+    #[error("unknown :protocol, want websocket")]
+    Protocol,
 
     // Field lines, RFC 9112 §5.
     #[error("request head too large")]
@@ -46,6 +50,10 @@ pub enum Rejection {
     SpaceBeforeColon,
     #[error("field name is not a token")]
     FieldName,
+    #[error("white space around a field value")]
+    FieldValue,
+    #[error("field of one connection in an HTTP/2 request")]
+    ConnectionField,
 
     // Host, RFC 9112 §3.2.
     #[error("no host field")]
@@ -101,8 +109,8 @@ impl Rejection {
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
-            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::TransferCoding | Self::Protocol => StatusCode::NOT_IMPLEMENTED,
+            Self::Version | Self::Http2 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             _ => StatusCode::BAD_REQUEST,
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Stream<IO> {
     /// So many bytes of `held` are checked.
     checked: usize,
     /// No request has come yet.
-    is_new: bool,
+    pub(super) is_new: bool,
     waiting: Waiting,
     deadline: Deadline,
     /// Nothing more comes from the client, or is taken from it.
