@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs an example: three chat servers on 127.0.0.1:9001 to 9003 and the proxy with the given configuration on
-# 127.0.0.1:8080. Says what to try, which is what the configuration's first comment says, and stops everything on
-# Ctrl-C.
+# 127.0.0.1:8080, after the script of the configuration's name where there is one. Says what to try, which is what the
+# configuration's first comment says, and stops everything on Ctrl-C.
 #
 #   examples/run.sh examples/nginx-guide/upgrade.toml
 set -euo pipefail
@@ -27,6 +27,9 @@ main() {
         ! is_open "$port" || fail "port $port is taken: 'ss -ltnp sport = :$port' shows by what; stop it and try again"
     done
 
+    if [[ -x ${config%.toml}.sh ]]; then
+        "${config%.toml}.sh"
+    fi
     trap stop EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP

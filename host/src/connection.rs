@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::leg::Leg;
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
@@ -25,10 +24,12 @@ use crate::exchange::{self, Connection};
 use crate::guard::{self, Guard, Linger, lingering_close};
 use crate::handover::start_session;
 use crate::http2;
+use crate::leg::Leg;
 use crate::proxy_protocol::{self, AcceptError, Endpoints};
 use crate::reject::Error;
-use crate::server::Held;
+use crate::server::{Held, Listener};
 use crate::stall::Stall;
+use crate::tls::{Established, HandshakeError};
 use crate::worker::Worker;
 
 /// hyper's buffer must hold a whole head, and then some.
@@ -41,14 +42,15 @@ const HYPER_HEADERS_MAX: usize = 100;
 pub async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
-    listener: Arc<config::Listener>,
+    listener: &Listener,
     worker: Rc<Worker>,
     held: Held,
 ) {
-    let destination = stream.local_addr().unwrap_or(listener.address);
+    let config = &listener.config;
+    let destination = stream.local_addr().unwrap_or(config.address);
     let mut endpoints = Endpoints { client: peer, destination };
-    if listener.proxy_protocol {
-        let header = Box::pin(proxy_protocol::accept(&mut stream, peer, &listener));
+    if config.proxy_protocol {
+        let header = Box::pin(proxy_protocol::accept(&mut stream, peer, config));
         match until_drained(header, &worker).await {
             Some(Ok(told)) => endpoints = told.unwrap_or(endpoints),
             // A port that is only tried, by whom it may be.
@@ -59,7 +61,24 @@ pub async fn serve(
             None => return,
         }
     }
-    serve_http(Leg::Tcp(stream), peer, endpoints, listener, worker, held).await;
+    let Some(acceptor) = &listener.acceptor else {
+        let plain = Established { leg: Leg::Tcp(stream), client_certificate: None };
+        return serve_http(plain, peer, endpoints, Arc::clone(config), worker, held).await;
+    };
+    let client = endpoints.client;
+    // In a box: the handshake takes much more room than what comes after it.
+    let handshake = Box::pin(acceptor.accept(stream, config.tls_handshake_timeout));
+    match until_drained(handshake, &worker).await {
+        Some(Ok(established)) => {
+            serve_http(established, peer, endpoints, Arc::clone(config), worker, held).await;
+        }
+        Some(Err(HandshakeError::PlainHttp(stream))) => {
+            refuse(Leg::Tcp(stream), client, Error::PlainHttp).await;
+        }
+        // The client's own doing, and there are many like it on the open Internet.
+        Some(Err(error)) => tracing::debug!(%client, %error, "TLS handshake failed"),
+        None => {}
+    }
 }
 
 /// None: the process drains, and a connection that is not there yet is not waited for.
@@ -73,7 +92,7 @@ async fn until_drained<T>(mut work: Pin<Box<impl Future<Output = T>>>, worker: &
 }
 
 async fn serve_http(
-    stream: Leg,
+    Established { leg, client_certificate }: Established,
     peer: SocketAddr,
     Endpoints { client, destination }: Endpoints,
     listener: Arc<config::Listener>,
@@ -81,14 +100,16 @@ async fn serve_http(
     held: Held,
 ) {
     let send_timeout = Rc::new(Cell::new(Timeouts::default().send));
-    let guard = Guard::new(Stall::new(stream, Rc::clone(&send_timeout)), limits(&listener));
+    let guard = Guard::new(Stall::new(leg, Rc::clone(&send_timeout)), limits(&listener));
+    let tls = listener.tls.is_some();
     let connection = Connection {
         worker: Rc::clone(&worker),
         listener,
         peer,
         client,
         destination,
-        scheme: "http",
+        scheme: if tls { "https" } else { "http" },
+        client_certificate,
         verdict: guard.verdict(),
         send_timeout,
         upgraded: RefCell::new(None),
@@ -107,14 +128,16 @@ async fn serve_http(
     }
     match (connection.upgraded.take(), connection.verdict.head()) {
         (Some(upgraded), _) => start_session(upgraded, stream, early, worker, Some(held)),
-        (None, Some(rejection)) => {
-            let error = Error::Malformed(rejection);
-            tracing::warn!(%client, status = error.status().as_u16(), fault = %error.fault(), %error, "request refused");
-            if stream.write_all(&error.answer_bytes()).await.is_ok() {
-                lingering_close(&mut stream, Linger::default()).await;
-            }
-        }
+        (None, Some(rejection)) => refuse(stream, client, Error::Malformed(rejection)).await,
         (None, None) => lingering_close(&mut stream, Linger::default()).await,
+    }
+}
+
+/// Answer what hyper never saw, and end the connection.
+async fn refuse(mut stream: Leg, client: SocketAddr, error: Error) {
+    tracing::warn!(%client, status = error.status().as_u16(), fault = %error.fault(), %error, "request refused");
+    if stream.write_all(&error.answer_bytes()).await.is_ok() {
+        lingering_close(&mut stream, Linger::default()).await;
     }
 }
 
@@ -152,8 +175,10 @@ async fn serve_exchanges(guard: &Guard<Stall<Leg>>, connection: &Connection) -> 
 /// (RFC 9113 §3.3), which the guard has kept whole. Boxed, so that a connection of HTTP/1.1 is no larger for it.
 async fn serve_http2(stream: Leg, early: Bytes, connection: Connection, held: Held) {
     let Connection { worker, listener, peer, client: address, destination, scheme, .. } = connection;
+    let client_certificate = connection.client_certificate;
     let limits = limits(&listener);
-    let client = http2::Client { worker, listener, peer, address, destination, scheme, limits };
+    let client =
+        http2::Client { worker, listener, peer, address, destination, scheme, client_certificate, limits };
     Box::pin(http2::serve(stream, early, client, held)).await;
 }
 

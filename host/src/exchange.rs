@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 use tracing::field::display;
@@ -18,17 +19,21 @@ use crate::config::Target;
 use crate::forwarded::Provenance;
 use crate::guard::Verdict;
 use crate::handshake::{self, Handshake};
-use crate::headers::remove_hop_by_hop;
+use crate::headers::{remove_hop_by_hop, set_client_certificate, set_strict_transport_security};
 use crate::plugin::requests::{self, Decision};
 use crate::plugin::{self, Lent};
 use crate::proxy_protocol::Endpoints;
 use crate::reject::Error;
 use crate::request::{Attributes, HEADERS_MAX, RequestHead, ResponseHead};
 use crate::snapshot::{Matched, Snapshot};
+use crate::tls::ClientCertificate;
 use crate::upgrade::{self, Upgraded};
 use crate::upstream::{Choice, Server, Upstream};
 use crate::worker::Worker;
 use crate::{config, files, forward};
+
+/// What a URL of https need not name (RFC 9110 §4.2.2).
+const HTTPS_PORT: u16 = 443;
 
 /// What the exchanges of one client connection have in common; over HTTP/2, of one stream.
 pub struct Connection {
@@ -40,6 +45,8 @@ pub struct Connection {
     /// Where the client connected to.
     pub destination: SocketAddr,
     pub scheme: &'static str,
+    /// What the client has shown of itself over TLS.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
     /// What the guard says of the connection's bytes.
     pub verdict: Verdict,
     /// How long the client may take nothing: its route's `send`.
@@ -75,6 +82,9 @@ pub async fn serve(connection: &Connection, request: Request<Received>) -> Respo
     let answer = answer.map_err(|error| exchange.blame(error));
     exchange.log(answer.as_ref(), began);
     let mut answer = answer.unwrap_or_else(|error| error.answer());
+    if let Some(age) = connection.listener.hsts {
+        set_strict_transport_security(answer.headers_mut(), age);
+    }
     answer.body_mut().hold(std::mem::take(&mut exchange.lent.request().held));
     answer
 }
@@ -91,6 +101,9 @@ impl Exchange<'_> {
         let handshake = self.parse(parts);
         let handshake = handshake?;
         let request = self.lent.request();
+        if let Some(port) = self.connection.listener.redirect_https {
+            return redirect_to_https(request, port);
+        }
         let matched = snapshot.route(request.authority.as_bytes(), request.path_and_query.path());
         let matched = matched.map_err(|_| Error::AmbiguousPath)?.ok_or(Error::NoRoute)?;
         self.connection.send_timeout.set(matched.route.timeouts.send);
@@ -125,9 +138,10 @@ impl Exchange<'_> {
         headers.remove(header::EXPECT);
         let authority = authority.unwrap_or(HeaderValue::from_static(""));
         // Before the hooks: what they read of the client is the truth.
-        let Connection { client, scheme, ref listener, .. } = *self.connection;
+        let Connection { client, scheme, ref listener, ref client_certificate, .. } = *self.connection;
         let provenance = Provenance::of(&headers, client, scheme, &authority, listener);
         provenance.write(&mut headers, listener);
+        set_client_certificate(&mut headers, client_certificate.as_deref());
         let subprotocols = handshake.as_ref().ok().and_then(|handshake| handshake.as_ref());
         self.lent.request = Some(Box::new(RequestHead {
             method: parts.method,
@@ -141,6 +155,7 @@ impl Exchange<'_> {
             version: parts.version,
             headers,
             client: provenance.client,
+            client_certificate: client_certificate.clone(),
             websocket: subprotocols.map(|handshake| handshake.subprotocols.clone()),
             editable: true,
             upstream: None,
@@ -205,8 +220,15 @@ impl Exchange<'_> {
     }
 
     /// Have the client come back to `server`, where the upstream is sticky.
-    pub fn bring_back(&self, answer: &mut HeaderMap, upstream: &Upstream, choice: Choice, server: &Server) {
-        let cookie = upstream.set_cookie(choice, server, self.connection.scheme == "https");
+    pub fn bring_back(
+        &mut self,
+        answer: &mut HeaderMap,
+        upstream: &Upstream,
+        choice: Choice,
+        server: &Server,
+    ) {
+        let secure = self.lent.request().scheme == "https";
+        let cookie = upstream.set_cookie(choice, server, secure);
         if let Some(cookie) = cookie {
             answer.append(header::SET_COOKIE, cookie);
         }
@@ -259,6 +281,19 @@ pub fn answer(head: ResponseHead, body: ResponseBody) -> Response<ResponseBody> 
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// The same host and path by https; the method stays as it is (RFC 9110 §15.4.9).
+fn redirect_to_https(request: &RequestHead, port: u16) -> Result<Response<ResponseBody>, Error> {
+    let authority = request.authority.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    let authority = authority.ok_or(Error::NoRoute)?;
+    let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
+    let location = format!("https://{}{port}{}", authority.host(), request.path_and_query);
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let location = HeaderValue::try_from(location).map_err(|_| Error::NoRoute)?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
 }
 
 fn plugin_answer(plugin: &str, answer: plugin::Response) -> Result<Response<ResponseBody>, Error> {

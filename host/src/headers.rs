@@ -1,7 +1,15 @@
-//! Header fields on their way through a proxy: what ends at each hop.
+//! Header fields on their way through a proxy: what ends at each hop, and what is told of a client's certificate and of
+//! https.
+
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
+
+use crate::tls::ClientCertificate;
+
+const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
+const X_CLIENT_CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
 
 /// Fields of one connection (RFC 9110 §7.6.1), whether or not `Connection` names them.
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -42,6 +50,29 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
+    }
+}
+
+/// Tell the upstream what certificate the client has shown. What it said in these fields is removed in any case: upstreams
+/// take them for verified.
+pub fn set_client_certificate(headers: &mut HeaderMap, certificate: Option<&ClientCertificate>) {
+    headers.remove(X_CLIENT_CERT_SUBJECT);
+    headers.remove(X_CLIENT_CERT_FINGERPRINT);
+    let Some(certificate) = certificate else { return };
+    // Both are ASCII.
+    if let Ok(subject) = HeaderValue::try_from(&certificate.subject) {
+        headers.insert(X_CLIENT_CERT_SUBJECT, subject);
+    }
+    if let Ok(fingerprint) = HeaderValue::try_from(&certificate.fingerprint) {
+        headers.insert(X_CLIENT_CERT_FINGERPRINT, fingerprint);
+    }
+}
+
+/// Tell the client to come by https only, for so long (RFC 6797 §6.1); an upstream's own word on it is replaced, as there
+/// may be only one.
+pub fn set_strict_transport_security(headers: &mut HeaderMap, age: Duration) {
+    if let Ok(value) = HeaderValue::try_from(format!("max-age={}", age.as_secs())) {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
 }
 
@@ -111,5 +142,27 @@ mod tests {
         let expected: [(&[u8], &[u8]); 5] =
             [(b"a", b"1"), (b"b", b"2"), (b"c", b"3"), (b"", b"4"), (b"a", b"x=y")];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_a_client_says_of_its_certificate_is_replaced() {
+        let forged = [
+            ("x-client-cert-subject", "CN=admin"),
+            ("x-client-cert-fingerprint", "00"),
+            ("x-client-cert-subject", "CN=root"),
+        ];
+        let mut map = headers(&forged);
+        set_client_certificate(&mut map, None);
+        assert_eq!(map, headers(&[]));
+        let certificate = ClientCertificate {
+            subject: r"CN=Lu\C4\8Di\C4\87".to_owned(),
+            issuer: "CN=ca".to_owned(),
+            serial: "01".to_owned(),
+            fingerprint: "ff".to_owned(),
+        };
+        map = headers(&forged);
+        set_client_certificate(&mut map, Some(&certificate));
+        let told = [("x-client-cert-subject", r"CN=Lu\C4\8Di\C4\87"), ("x-client-cert-fingerprint", "ff")];
+        assert_eq!(map, headers(&told));
     }
 }

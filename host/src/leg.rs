@@ -8,12 +8,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::http2::StreamLeg;
+use crate::tls::{self, TlsStream};
 
 /// What exchanges are read from and written to, and, once one became a session, its frames.
 #[derive(Debug)]
 pub enum Leg {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// In a box, as sessions without TLS are many and should not pay for it.
+    Tls(Box<TlsStream>),
     /// Where a test controls the clock: real sockets do not wait for it.
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
@@ -21,11 +24,31 @@ pub enum Leg {
     Http2(Box<StreamLeg>),
 }
 
+// === impl Leg ===
+
+impl Leg {
+    /// Whether all that was written has left the process. Where not, it does once [`AsyncWrite::poll_flush`] is ready.
+    pub fn is_flushed(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Http2(_) => true,
+            Self::Tls(stream) => stream.is_flushed(),
+            #[cfg(test)]
+            Self::Memory(_) => true,
+        }
+    }
+
+    /// Bytes that it may hold of what was written: its bound where it holds any at all.
+    pub fn held_bytes(&self) -> usize {
+        if self.is_flushed() { 0 } else { tls::HELD_BYTES_MAX }
+    }
+}
+
 impl AsyncRead for Leg {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Http2(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -38,6 +61,7 @@ impl AsyncWrite for Leg {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Http2(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -52,6 +76,7 @@ impl AsyncWrite for Leg {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Http2(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
@@ -62,6 +87,7 @@ impl AsyncWrite for Leg {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
             #[cfg(test)]
             Self::Memory(stream) => stream.is_write_vectored(),
             Self::Http2(stream) => stream.is_write_vectored(),
@@ -72,6 +98,7 @@ impl AsyncWrite for Leg {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
             Self::Http2(stream) => Pin::new(stream).poll_flush(cx),
@@ -82,6 +109,7 @@ impl AsyncWrite for Leg {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Http2(stream) => Pin::new(stream).poll_shutdown(cx),

@@ -26,6 +26,7 @@ pub mod server;
 mod session;
 pub mod snapshot;
 mod stall;
+mod tls;
 mod upgrade;
 mod upstream;
 mod worker;

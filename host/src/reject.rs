@@ -16,6 +16,8 @@ use crate::upstream::ConnectError;
 pub enum Error {
     #[error("{0}")]
     Malformed(guard::Rejection),
+    #[error("plain HTTP was sent to a port that speaks https")]
+    PlainHttp,
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
     #[error("malformed sec-websocket-extensions: {0}")]
@@ -81,7 +83,9 @@ impl Error {
         match self {
             Self::Malformed(rejection) => rejection.status(),
             Self::Handshake(error) => error.status(),
-            Self::Extensions(_) | Self::AmbiguousPath | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::PlainHttp | Self::Extensions(_) | Self::AmbiguousPath | Self::BodyBroken => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NoRoute | Self::NoFile => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Connect(ConnectError::TimedOut { .. }) | Self::ReadTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -105,6 +109,7 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Malformed(_)
+            | Self::PlainHttp
             | Self::Handshake(_)
             | Self::Extensions(_)
             | Self::AmbiguousPath

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::config::UpstreamIndex;
 use crate::limits::Slot;
+use crate::tls::ClientCertificate;
 
 /// Header lines one request may carry after its hooks' edits.
 pub const HEADERS_MAX: usize = 1_000;
@@ -30,6 +31,8 @@ pub struct RequestHead {
     pub headers: HeaderMap,
     /// The client: the connection's peer, or what a trusted proxy said of it; port 0 where that told none.
     pub client: SocketAddr,
+    /// What it has shown of itself over TLS.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
     /// The subprotocols of a WebSocket handshake; none where it is not one.
     pub websocket: Option<Vec<String>>,
     /// Whether hooks may still edit: until it is sent.
@@ -56,6 +59,7 @@ impl Default for RequestHead {
             version: Version::HTTP_11,
             headers: HeaderMap::new(),
             client: SocketAddr::from(([0, 0, 0, 0], 0)),
+            client_certificate: None,
             websocket: None,
             editable: false,
             upstream: None,

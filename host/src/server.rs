@@ -20,6 +20,7 @@ use crate::config;
 use crate::connection;
 use crate::drain::Drain;
 use crate::snapshot::Snapshot;
+use crate::tls::{self, Acceptor};
 use crate::upstream;
 use crate::worker::Worker;
 
@@ -43,7 +44,14 @@ pub enum ServerError {
 struct Accepted {
     stream: std::net::TcpStream,
     client: SocketAddr,
-    listener: Arc<config::Listener>,
+    listener: Arc<Listener>,
+}
+
+/// What connections of one listener have in common.
+pub struct Listener {
+    pub config: Arc<config::Listener>,
+    /// None: no TLS.
+    pub acceptor: Option<Arc<Acceptor>>,
 }
 
 /// A worker as the acceptor sees it.
@@ -56,13 +64,18 @@ struct Handle {
 /// Serve until a signal ends it.
 pub fn run(snapshot: Snapshot) -> Result<(), ServerError> {
     let server = snapshot.config.server.clone();
-    let listeners = bind(&snapshot.config.listeners)?;
+    let listeners = bind(&snapshot)?;
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let (drain, draining) = watch::channel(Drain::No);
     let start = |index| start_worker(index, server.workers, Arc::clone(&snapshot), draining.clone());
     let workers: Vec<Handle> = (0..server.workers).map(start).collect::<io::Result<_>>()?;
     let runtime = LocalRuntime::new()?;
     runtime.block_on(async {
+        for (_, listener) in &listeners {
+            if let Some(acceptor) = &listener.acceptor {
+                tokio::task::spawn_local(tls::reload::watch(Arc::clone(acceptor)));
+            }
+        }
         let workers = Rc::new(workers);
         let _watch = upstream::watch(&snapshot.load().upstreams);
         let accepting: Vec<_> = listeners
@@ -131,16 +144,16 @@ async fn wait_for_workers(workers: &[Handle], until: Instant) {
     }
 }
 
-fn bind(listeners: &[config::Listener]) -> Result<Vec<(TcpListenerStd, Arc<config::Listener>)>, ServerError> {
-    let bind = |listener: &config::Listener| {
-        let address = listener.address;
+fn bind(snapshot: &Snapshot) -> Result<Vec<(TcpListenerStd, Arc<Listener>)>, ServerError> {
+    let bind = |(config, acceptor): (&config::Listener, &Option<Arc<Acceptor>>)| {
+        let address = config.address;
         let socket = listen(address).map_err(|error| ServerError::Listen { address, error })?;
         // Where port 0 was asked for, this is the one it became.
         let bound = socket.local_addr().unwrap_or(address);
-        tracing::info!(address = %bound, "listening");
-        Ok((socket, Arc::new(listener.clone())))
+        tracing::info!(address = %bound, tls = acceptor.is_some(), "listening");
+        Ok((socket, Arc::new(Listener { config: Arc::new(config.clone()), acceptor: acceptor.clone() })))
     };
-    listeners.iter().map(bind).collect()
+    snapshot.config.listeners.iter().zip(&snapshot.acceptors).map(bind).collect()
 }
 
 type TcpListenerStd = std::net::TcpListener;
@@ -160,17 +173,17 @@ fn listen(address: SocketAddr) -> io::Result<TcpListenerStd> {
 
 /// Accept, and hand each connection to the worker with the fewest: WebSockets live long, and a worker that got more than
 /// its share would keep them.
-async fn accept(socket: TcpListenerStd, listener: Arc<config::Listener>, workers: Rc<Vec<Handle>>) {
+async fn accept(socket: TcpListenerStd, listener: Arc<Listener>, workers: Rc<Vec<Handle>>) {
     let socket = match TcpListener::from_std(socket) {
         Ok(socket) => socket,
-        Err(error) => return tracing::error!(address = %listener.address, %error, "cannot accept"),
+        Err(error) => return tracing::error!(address = %listener.config.address, %error, "cannot accept"),
     };
     loop {
         let (stream, client) = match socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                tracing::error!(address = %listener.address, %error, "cannot accept, trying again soon");
+                tracing::error!(address = %listener.config.address, %error, "cannot accept, trying again soon");
                 tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
                 continue;
             }
@@ -234,7 +247,7 @@ async fn work(
         let stream = stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream));
         tokio::task::spawn_local(async move {
             match stream {
-                Ok(stream) => connection::serve(stream, client, listener, worker, held).await,
+                Ok(stream) => connection::serve(stream, client, &listener, worker, held).await,
                 Err(error) => tracing::debug!(%client, %error, "connection failed"),
             }
         });

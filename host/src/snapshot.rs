@@ -1,12 +1,14 @@
 //! A validated configuration with everything made ready to serve it: immutable; each exchange keeps the one it began
 //! with.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::{self, Config, UpstreamIndex};
 use crate::plugin::load::Loader;
-use crate::plugin::{LoadError, Plugin};
+use crate::plugin::{self, Plugin};
 use crate::route::{Ambiguous, Routes};
+use crate::tls::{self, Acceptor, Connector};
 use crate::upstream::{Registry, Upstream};
 
 /// What exchanges are served by.
@@ -15,9 +17,22 @@ pub struct Snapshot {
     pub config: Config,
     pub upstreams: Vec<Arc<Upstream>>,
     pub upstream_names: Arc<[String]>,
+    /// By listener; none where it speaks no TLS.
+    pub acceptors: Vec<Option<Arc<Acceptor>>>,
     routes: Routes,
     /// By route.
     plugins: Vec<Vec<Arc<Plugin>>>,
+}
+
+/// What of a configuration cannot be used, though it could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{0}")]
+    Plugin(#[from] plugin::LoadError),
+    #[error("listener {address}: {error}")]
+    Tls { address: SocketAddr, error: tls::FileError },
+    #[error("upstream `{name}`: {error}")]
+    Upstream { name: String, error: tls::ConnectorError },
 }
 
 /// A route and what belongs to it.
@@ -30,14 +45,31 @@ pub struct Matched<'a> {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// Load `config`'s plugins; all that cannot be used are told, not only the first.
+    /// Load `config`'s certificates and plugins; all that cannot be used are told, not only the first.
     pub async fn load(config: Config, loader: &Loader, servers: &Registry) -> Result<Self, Vec<LoadError>> {
         let mut plugins = Vec::new();
         let mut errors = Vec::new();
+        let acceptors = config.listeners.iter().map(|listener| {
+            let acceptor = listener.tls.as_ref().map(|tls| Acceptor::load(tls).map(Arc::new));
+            acceptor.transpose().unwrap_or_else(|error| {
+                errors.push(LoadError::Tls { address: listener.address, error });
+                None
+            })
+        });
+        let acceptors = acceptors.collect();
+        let mut upstreams = Vec::new();
+        for upstream in &config.upstreams {
+            match upstream.tls.as_ref().map(|tls| Connector::load(tls).map(Arc::new)).transpose() {
+                Ok(connector) => {
+                    upstreams.push(Arc::new(Upstream::new(upstream, connector.as_ref(), servers)));
+                }
+                Err(error) => errors.push(LoadError::Upstream { name: upstream.name.clone(), error }),
+            }
+        }
         for plugin in &config.plugins {
             match loader.load(plugin).await {
                 Ok(plugin) => plugins.push(plugin),
-                Err(error) => errors.push(error),
+                Err(error) => errors.push(error.into()),
             }
         }
         if !errors.is_empty() {
@@ -49,11 +81,8 @@ impl Snapshot {
         Ok(Self {
             plugins: config.routes.iter().map(of_route).collect(),
             routes: Routes::new(&config.routes),
-            upstreams: config
-                .upstreams
-                .iter()
-                .map(|upstream| Arc::new(Upstream::new(upstream, servers)))
-                .collect(),
+            upstreams,
+            acceptors,
             upstream_names: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
             config,
         })

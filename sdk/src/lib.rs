@@ -203,7 +203,7 @@ pub use error::{ConfigureError, EditError, SendError};
 pub use hook::{RequestHook, RequestVerdict, ResponseHook, Session, SessionHook};
 pub use message::{CloseInfo, CloseReason, Closer, Message, MessageKinds, MessageVerdict, Side};
 pub use plugin::{NoSettings, Plugin};
-pub use request::Request;
+pub use request::{ClientCertificate, Request};
 pub use request_key::{RequestKey, RequestKeyError};
 pub use response::{HeaderField, Response, ResponseHead};
 

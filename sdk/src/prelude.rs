@@ -38,10 +38,10 @@
 pub use crate::testing;
 #[doc(no_inline)]
 pub use crate::{
-    CloseInfo, CloseReason, Closer, ConfigureError, Connection, EditError, HeaderField, Message,
-    MessageKinds, MessageVerdict, NoSettings, Plugin, Request, RequestHook, RequestKey, RequestVerdict,
-    Response, ResponseHead, ResponseHook, SendError, Session, SessionHook, Side, clock, export, limits, log,
-    random,
+    ClientCertificate, CloseInfo, CloseReason, Closer, ConfigureError, Connection, EditError, HeaderField,
+    Message, MessageKinds, MessageVerdict, NoSettings, Plugin, Request, RequestHook, RequestKey,
+    RequestVerdict, Response, ResponseHead, ResponseHook, SendError, Session, SessionHook, Side, clock,
+    export, limits, log, random,
 };
 #[doc(no_inline)]
 pub use serde::Deserialize;

@@ -35,6 +35,30 @@ impl fmt::Debug for Request {
     }
 }
 
+/// The certificate that a client has shown over TLS.
+///
+/// ```
+/// use sluicegate_sdk::{ClientCertificate, Request};
+///
+/// let shown = ClientCertificate { subject: "CN=Ann,O=Example".to_owned(), verified: true, ..Default::default() };
+/// let request = Request::builder().client_certificate(shown).build();
+/// let ann = request.client_certificate().filter(|shown| shown.verified && shown.subject.starts_with("CN=Ann,"));
+/// assert!(ann.is_some());
+/// ```
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct ClientCertificate {
+    /// Distinguished name in the form of RFC 4514, in ASCII: `CN=Ann,O=Example,C=DE`.
+    pub subject: String,
+    /// The distinguished name of who issued it.
+    pub issuer: String,
+    /// In lower-case hexadecimal, two digits a byte.
+    pub serial: String,
+    /// SHA-256 of the whole certificate, in lower-case hexadecimal.
+    pub sha256_fingerprint: String,
+    /// Whether it was issued by an authority the listener trusts and is valid.
+    pub verified: bool,
+}
+
 /// Reading.
 impl Request {
     /// The method's name, in upper case (RFC 9110 §9).
@@ -209,6 +233,19 @@ impl Request {
     #[must_use]
     pub fn client_address(&self) -> &str {
         self.texts.keep(self.host.client_address())
+    }
+
+    /// The certificate the client has shown; `None` without TLS, where the listener does not ask, and where the client has
+    /// none.
+    ///
+    /// ```
+    /// use sluicegate_sdk::Request;
+    ///
+    /// assert_eq!(Request::builder().build().client_certificate(), None);
+    /// ```
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<ClientCertificate> {
+        self.host.client_certificate()
     }
 
     /// Whether this is a WebSocket handshake (RFC 6455 §4.1) that the proxy will forward as one.

@@ -70,8 +70,8 @@ fn mqtt_over_websocket() {
 /// The name the browser knows the proxy by, whatever its port is.
 const ORIGIN: &str = "http://chat.test";
 
-/// The demo's configuration, with its addresses and files those of this test.
-async fn demo() -> Proxy {
+/// The demo's configuration, with its addresses and files those of this test, and these keys of its listener.
+pub async fn demo(origin: &str, listener: &str) -> Proxy {
     let mut config = include_str!("../../examples/demo/sluicegate.toml").to_owned();
     let mut replace = |old: &str, new: &str| {
         assert!(config.contains(old), "{old} in the demo's configuration");
@@ -80,8 +80,8 @@ async fn demo() -> Proxy {
     for name in ["origin-check", "rate-limit", "router", "message-filter"] {
         replace(&format!("../../target/plugins/{name}.wasm"), plugin(name).to_str().unwrap());
     }
-    replace("\"http://localhost:8080\"", &format!("{ORIGIN:?}"));
-    replace("\"127.0.0.1:8080\"", "\"127.0.0.1:0\"");
+    replace("\"http://localhost:8080\"", &format!("{origin:?}"));
+    replace("\"127.0.0.1:8080\"", &format!("\"127.0.0.1:0\"\n{listener}"));
     for port in ["9001", "9002", "9003"] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         replace(&format!("127.0.0.1:{port}"), &listener.local_addr().unwrap().to_string());
@@ -93,7 +93,7 @@ async fn demo() -> Proxy {
 #[test]
 fn a_browser_talks_in_the_demo_and_its_words_are_masked() {
     run(async {
-        let proxy = demo().await;
+        let proxy = demo(ORIGIN, "").await;
         let told = Peer::client("browser.js", &[ORIGIN, &proxy.address().to_string()]).await;
         assert_eq!(told["said"], "hello from a browser", "{told}");
         assert_eq!(told["masked"], "what the *** is a sluicegate?", "{told}");

@@ -1,10 +1,11 @@
-"""A WebSocket client that talks to a server that echoes. Argument: URL.
+"""A WebSocket client that talks to a server that echoes. Arguments: URL, and for wss the file of its authority.
 
 Tells what was negotiated, how many messages came back as they were sent, and how it ended.
 """
 
 import asyncio
 import json
+import ssl
 import sys
 
 from websockets.asyncio.client import connect
@@ -14,7 +15,8 @@ MESSAGES = ["grüß dich", bytes([0, 255, 1, 254]), ["in ", "three ", "frames"],
 
 
 async def main():
-    async with connect(sys.argv[1], max_size=16 * 1024 * 1024, subprotocols=["chat.v1", "chat.v2"]) as socket:
+    trust = {"ssl": ssl.create_default_context(cafile=sys.argv[2])} if len(sys.argv) > 2 else {}
+    async with connect(sys.argv[1], **trust, max_size=16 * 1024 * 1024, subprotocols=["chat.v1", "chat.v2"]) as socket:
         echoed = 0
         for message in MESSAGES:
             await socket.send(message)

@@ -14,6 +14,8 @@ mod message;
 mod peer;
 mod proxy;
 mod session;
+mod tls;
+mod transport;
 mod upstream;
 mod wire;
 
@@ -26,6 +28,8 @@ pub use message::{Head, Request, Response};
 pub use peer::Peer;
 pub use proxy::{Proxy, ProxyBuilder};
 pub use session::{Session, WebSocket, accept_key, handshake, switching_protocols};
+pub use tls::{Authority, Issued, TlsClient, TlsServer};
+pub use transport::Transport;
 pub use upstream::{RawUpstream, Upstream};
 pub use wire::Wire;
 

@@ -6,15 +6,18 @@ use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+use tokio_rustls::rustls::CommonState;
 
 use crate::message::{Head, Request, Response};
 use crate::soon;
+use crate::transport::Transport;
 
 /// All bytes that came in on one connection, to be looked at while it goes on.
 pub type Recording = Rc<RefCell<Vec<u8>>>;
 
 pub struct Wire {
-    stream: TcpStream,
+    stream: Transport,
     /// Read and not yet asked for.
     unread: Vec<u8>,
     recording: Recording,
@@ -41,20 +44,39 @@ impl Wire {
 
     pub(crate) fn new(stream: TcpStream, recording: Recording) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self { stream, unread: Vec::new(), recording }
+        Self { stream: Transport::Tcp(stream), unread: Vec::new(), recording }
     }
 
-    pub fn stream(&mut self) -> &mut TcpStream {
+    pub(crate) fn over_tls(stream: impl Into<TlsStream<TcpStream>>) -> Self {
+        let stream = Transport::Tls(Box::new(stream.into()));
+        Self { stream, unread: Vec::new(), recording: Recording::default() }
+    }
+
+    /// The bytes that are written and read here; of a connection without TLS, those on the wire.
+    pub fn transport(&mut self) -> &mut Transport {
         &mut self.stream
     }
 
+    /// The socket.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        self.stream.socket()
+    }
+
+    /// What the handshake of TLS settled.
+    pub fn tls(&self) -> &CommonState {
+        self.stream.tls()
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        soon("send", self.stream.write_all(bytes.as_ref())).await.unwrap();
+        assert!(self.try_send(bytes).await, "send");
     }
 
     /// The same where the other end may have closed by now.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        soon("send", self.stream.write_all(bytes.as_ref())).await.is_ok()
+        let send = async {
+            self.stream.write_all(bytes.as_ref()).await.is_ok() && self.stream.flush().await.is_ok()
+        };
+        soon("send", send).await
     }
 
     /// End of what this end sends.
@@ -64,7 +86,8 @@ impl Wire {
 
     /// Close with a reset instead of an end.
     pub fn reset(self) {
-        self.stream.set_zero_linger().unwrap();
+        let mut stream = self.stream;
+        stream.socket().set_zero_linger().unwrap();
     }
 
     /// Exactly this many bytes.
@@ -101,10 +124,10 @@ impl Wire {
         assert!(rest.is_empty(), "the end, found {:?}", String::from_utf8_lossy(&rest));
     }
 
-    /// Whether there are unread bytes now, without waiting for any.
+    /// Whether there are unread bytes now, without waiting for any; not over TLS.
     pub fn has_more(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = self.stream.try_read(&mut buffer) {
+        while let Ok(count @ 1..) = self.stream.socket().try_read(&mut buffer) {
             self.keep(&buffer[..count]);
         }
         !self.unread.is_empty()

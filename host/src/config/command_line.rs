@@ -8,9 +8,9 @@ use super::names::to_name;
 use super::paths::existing_file;
 use super::text::quoted;
 use super::types::{
-    Config, Listener, Plugin, PluginIndex, Route, Server, Target, Upstream, UpstreamIndex, UpstreamServer,
+    Config, Listener, Plugin, PluginIndex, Route, Server, Target, Upstream, UpstreamIndex, UpstreamTls,
 };
-use super::upstream::{SERVER_ADDRESS, is_server_address};
+use super::upstream::{SERVER_ADDRESS, server_address};
 
 const UPSTREAM_NAME: &str = "default";
 
@@ -22,8 +22,15 @@ impl Config {
         if upstream.is_empty() {
             errors.push(error("--upstream", format!("expected {SERVER_ADDRESS}, found nothing")));
         }
-        for address in upstream.iter().filter(|address| !is_server_address(address)) {
-            errors.push(error("--upstream", format!("expected {SERVER_ADDRESS}, found {}", quoted(address))));
+        let mut servers = Vec::new();
+        for address in upstream {
+            match server_address(address) {
+                Some(server) => servers.push(server),
+                None => errors.push(error(
+                    "--upstream",
+                    format!("expected {SERVER_ADDRESS}, found {}", quoted(address)),
+                )),
+            }
         }
         let mut loaded: Vec<Plugin> = Vec::new();
         for file in plugins {
@@ -35,14 +42,14 @@ impl Config {
         if let Some(errors) = Errors::new(errors) {
             return Err(errors);
         }
-        let servers = upstream.iter().cloned().map(UpstreamServer::new).collect();
+        let tls = servers.iter().any(|server| server.https).then(UpstreamTls::default);
         let mut route = Route::new(Target::Upstream(UpstreamIndex(0)));
         route.plugins = (0..loaded.len()).map(PluginIndex).collect();
         Ok(Self {
             server: Server::default(),
             listeners: vec![Listener::new(listen)],
             plugins: loaded,
-            upstreams: vec![Upstream::new(UPSTREAM_NAME.to_owned(), servers)],
+            upstreams: vec![Upstream { tls, ..Upstream::new(UPSTREAM_NAME.to_owned(), servers) }],
             routes: vec![route],
         })
     }

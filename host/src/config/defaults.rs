@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::server::WORKERS_MAX;
 use super::types::{
-    Balance, Health, HostHeader, Http2, IdleCounts, Isolation, Limits, Listener, OnFailure, Plugin,
-    PluginCache, Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts, Upstream, UpstreamKeepAlive,
-    UpstreamServer,
+    Balance, Health, HostHeader, Http2, IdleCounts, Isolation, KeyPair, Limits, Listener, OnFailure, Plugin,
+    PluginCache, Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts, Tls, TlsVersion, Upstream,
+    UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 use super::units::{KIB, MIB};
 
@@ -41,6 +41,21 @@ impl Listener {
             header_bytes_max: 64 * KIB,
             headers_max: 100,
             http2: Http2::default(),
+            tls: None,
+            tls_handshake_timeout: Duration::from_secs(10),
+            hsts: None,
+            redirect_https: None,
+        }
+    }
+}
+
+impl Tls {
+    pub fn new(certificates: Vec<KeyPair>) -> Self {
+        Self {
+            certificates,
+            min_version: TlsVersion::Tls12,
+            client_certificates: None,
+            reload_interval: Duration::from_secs(5),
         }
     }
 }
@@ -83,13 +98,20 @@ impl Upstream {
             health: None,
             resolve_interval: Duration::from_secs(30),
             proxy_protocol: None,
+            tls: None,
         }
     }
 }
 
 impl UpstreamServer {
     pub fn new(address: String) -> Self {
-        Self { address, weight: 1, backup: false, drain: false, max_sessions: None }
+        Self { address, https: false, weight: 1, backup: false, drain: false, max_sessions: None }
+    }
+}
+
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        Self { ca: None, server_name: None, certificate: None, verify: true }
     }
 }
 

@@ -24,6 +24,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tls;
 mod types;
 mod units;
 mod upstream;
@@ -41,9 +42,10 @@ use self::source::{Place, Source};
 
 pub use self::error::{Error, Errors, Position};
 pub use self::types::{
-    Balance, Config, HashKey, Health, HostHeader, Http2, IdleCounts, Isolation, Limits, Listener, OnFailure,
-    Ping, Plugin, PluginCache, PluginIndex, Probe, ProxyProtocol, Queue, Rate, RealIpHeader, Retry, Route,
-    Secret, Server, Sticky, Target, Timeouts, Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer,
+    Balance, ClientCertificates, Config, HashKey, Health, HostHeader, Http2, IdleCounts, Isolation, KeyPair,
+    Limits, Listener, OnFailure, Ping, Plugin, PluginCache, PluginIndex, Probe, ProxyProtocol, Queue, Rate,
+    RealIpHeader, Retry, Route, Secret, Server, Sticky, Target, Timeouts, Tls, TlsVersion, Upstream,
+    UpstreamIndex, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 
 /// Something else than a configuration was named when it is larger.

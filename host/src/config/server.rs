@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::field::Field;
 use super::reader::Section;
+use super::tls;
 use super::types::{Listener, PluginCache, RealIpHeader, Server};
 use super::units::KIB;
 
@@ -67,6 +68,7 @@ fn read_listener(section: &mut Section<'_>, taken: &mut HashMap<SocketAddr, Stri
     section.table("timeouts", |timeouts| {
         timeouts.set(&mut listener.header_timeout, "header", Field::any_duration);
         timeouts.set(&mut listener.keep_alive_timeout, "keep-alive", Field::any_duration);
+        timeouts.set(&mut listener.tls_handshake_timeout, "tls-handshake", Field::any_duration);
     });
     section.table("limits", |limits| {
         limits.set(&mut listener.header_bytes_max, "header-bytes-max", |field| field.size(HEADER_BYTES));
@@ -77,6 +79,7 @@ fn read_listener(section: &mut Section<'_>, taken: &mut HashMap<SocketAddr, Stri
             field.whole_number(STREAMS)
         });
     });
+    tls::read_https(section, &mut listener);
     listener
 }
 

@@ -56,7 +56,7 @@ fn valid_files() {
 fn invalid_files() {
     let folder = folder("invalid");
     let paths = files(&folder, "toml");
-    assert_eq!(paths.len(), 29);
+    assert_eq!(paths.len(), 30);
     assert_eq!(files(&folder, "err").len(), paths.len());
     for path in paths {
         let expected = fs::read_to_string(path.with_extension("err")).unwrap();
@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 81, "{keys:?}");
+    assert_eq!(keys.len(), 94, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 79);
+    assert_eq!(lines_seen, 97);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -143,6 +143,16 @@ fn every_key_is_read() {
         timeouts = { header = "1s", keep-alive = "2s" }
         limits = { header-bytes-max = "1KiB", headers-max = 1_000 }
         http2 = { max-concurrent-streams = 7 }
+        redirect-https = true
+        [[listener]]
+        address = "[::1]:443"
+        timeouts = { tls-handshake = "3s" }
+        hsts = "1d"
+        [listener.tls]
+        certificates = [{ certificate = "cert.pem", key = "key.pem" }, { certificate = "ca.pem", key = "ca.pem" }]
+        min-version = "1.3"
+        reload-interval = "100ms"
+        client-certificates = { ca = "ca.pem", verify = "optional" }
         [[plugin]]
         name = "first"
         file = "origin-check.wasm"
@@ -159,6 +169,13 @@ fn every_key_is_read() {
         [[upstream]]
         name = "a"
         servers = ["a:1"]
+        [[upstream]]
+        name = "c"
+        servers = ["https://c", "d:4"]
+        tls = { ca = "ca.pem", server-name = "C.internal", certificate = "cert.pem", key = "key.pem", verify = false }
+        [[upstream]]
+        name = "e"
+        servers = ["wss://e:5"]
         [[upstream]]
         name = "b"
         proxy-protocol = "v2"
@@ -216,8 +233,25 @@ fn every_key_is_read() {
         header_bytes_max: KIB,
         headers_max: 1_000,
         http2: Http2 { max_concurrent_streams: 7 },
+        redirect_https: Some(443),
+        ..Listener::new("[::1]:80".parse().unwrap())
     };
-    assert_eq!(config.listeners, [listener]);
+    let fixture = |name: &str| folder("fixtures").join(name);
+    let https = Listener {
+        tls: Some(Tls {
+            certificates: vec![
+                KeyPair { certificate: fixture("cert.pem"), key: fixture("key.pem") },
+                KeyPair { certificate: fixture("ca.pem"), key: fixture("ca.pem") },
+            ],
+            min_version: TlsVersion::Tls13,
+            client_certificates: Some(ClientCertificates { ca: fixture("ca.pem"), required: false }),
+            reload_interval: milliseconds(100),
+        }),
+        tls_handshake_timeout: milliseconds(3_000),
+        hsts: Some(Duration::from_secs(86_400)),
+        ..Listener::new("[::1]:443".parse().unwrap())
+    };
+    assert_eq!(config.listeners, [listener, https]);
     assert_eq!(config.plugins[0], Plugin::new("first".into(), folder("fixtures/origin-check.wasm")));
     let second = Plugin {
         name: "second".into(),
@@ -232,7 +266,20 @@ fn every_key_is_read() {
     };
     assert_eq!(config.plugins[1..], [second]);
     let plain = Upstream::new("a".into(), vec![UpstreamServer::new("a:1".into())]);
-    assert_eq!(config.upstreams, [plain, every_key_of_an_upstream()]);
+    let https = |address: &str| UpstreamServer { https: true, ..UpstreamServer::new(address.into()) };
+    let tls = UpstreamTls {
+        ca: Some(fixture("ca.pem")),
+        server_name: Some("c.internal".into()),
+        certificate: Some(KeyPair { certificate: fixture("cert.pem"), key: fixture("key.pem") }),
+        verify: false,
+    };
+    let over_tls = Upstream {
+        tls: Some(tls),
+        ..Upstream::new("c".into(), vec![https("c:443"), UpstreamServer::new("d:4".into())])
+    };
+    let by_default =
+        Upstream { tls: Some(UpstreamTls::default()), ..Upstream::new("e".into(), vec![https("e:5")]) };
+    assert_eq!(config.upstreams, [plain, over_tls, by_default, every_key_of_an_upstream()]);
     assert_eq!(config.routes[0], every_key_of_a_route());
     let files = Target::Files {
         root: folder("fixtures/public"),
@@ -245,6 +292,7 @@ fn every_key_of_an_upstream() -> Upstream {
     let seconds = Duration::from_secs;
     let second = UpstreamServer {
         address: "[::1]:3".into(),
+        https: false,
         weight: 1_000,
         backup: true,
         drain: true,
@@ -276,6 +324,7 @@ fn every_key_of_an_upstream() -> Upstream {
             fall: 10,
         }),
         resolve_interval: seconds(11),
+        tls: None,
     }
 }
 
@@ -284,7 +333,7 @@ fn every_key_of_a_route() -> Route {
     Route {
         hosts: vec!["chat.example.com".into(), "*.example.com".into()],
         path: "/ws/".into(),
-        target: Target::Upstream(UpstreamIndex(1)),
+        target: Target::Upstream(UpstreamIndex(3)),
         plugins: vec![PluginIndex(1), PluginIndex(0)],
         timeouts: Timeouts {
             connect: milliseconds(1),
@@ -410,8 +459,8 @@ fn all_errors_of_a_command_line() {
     assert_eq!(
         errors.to_string(),
         "command line: --upstream: expected HOST:PORT such as \"127.0.0.1:9001\", \"chat.internal:9001\" or \
-         \"[::1]:9001\", the port from 1 to 65535, or the path of a socket such as \"unix:/run/app.sock\", \
-         found \"http://chat\"\n\
+         \"[::1]:9001\", the port from 1 to 65535, with or without https:// in front, or the path of a socket such as \
+         \"unix:/run/app.sock\", found \"http://chat\"\n\
          command line: --plugin: expected a file at \"no-such-file.wasm\": No such file or directory (os error 2)\n\
          command line: --plugin: expected a file at \"/\": found a directory",
     );

@@ -81,6 +81,59 @@ pub struct Listener {
     /// `limits.headers-max`: header lines of a request. Default 100, 1 to 1,000. Then 431.
     pub headers_max: usize,
     pub http2: Http2,
+    /// `tls`: clients are spoken to over TLS. Default: not.
+    pub tls: Option<Tls>,
+    /// `timeouts.tls-handshake`: from accepting a connection to the end of its TLS handshake. Default 10 s. Then it is
+    /// closed. Only with `tls`.
+    pub tls_handshake_timeout: Duration,
+    /// `hsts`: answers tell browsers to come by https only, for so long (`Strict-Transport-Security`, RFC 6797). Default:
+    /// not. Only with `tls`.
+    pub hsts: Option<Duration>,
+    /// `redirect-https`: every request is answered with 308 to the same host and path by https; `true`: at port 443, or a
+    /// port. Default `false`. Only without `tls`; nginx's `return 308 https://$host$request_uri`.
+    pub redirect_https: Option<u16>,
+}
+
+/// `tls` of a listener. Files are in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// `certificates`, or `certificate` and `key` for one: at least one. A client that names the host it wants (SNI, RFC
+    /// 6066 §3) is shown the first that has this name, or the name with its first label replaced by `*`; any other
+    /// client, and one that names no host, the first of all.
+    pub certificates: Vec<KeyPair>,
+    /// `min-version`: the lowest TLS version spoken. Default `1.2`.
+    pub min_version: TlsVersion,
+    /// `client-certificates`: clients are asked who they are. Default: not.
+    pub client_certificates: Option<ClientCertificates>,
+    /// `reload-interval`: how often the files are looked at; what was the same twice and is not what is in use is loaded.
+    /// Default 5 s, at least 100 ms.
+    pub reload_interval: Duration,
+}
+
+/// One of `certificates`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPair {
+    /// `certificate`: the server's own first, then those it was issued by, without the root; nginx's `ssl_certificate`.
+    pub certificate: PathBuf,
+    /// `key`: the private key of the first of them, without a passphrase; nginx's `ssl_certificate_key`.
+    pub key: PathBuf,
+}
+
+/// `min-version`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    Tls12,
+    Tls13,
+}
+
+/// `client-certificates`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// `ca`: whose certificates are believed; nginx's `ssl_client_certificate`.
+    pub ca: PathBuf,
+    /// `verify = "optional"`: a client may have none; one that cannot be verified ends the handshake in any case.
+    /// Default `required`; nginx's `ssl_verify_client`.
+    pub required: bool,
 }
 
 /// `http2` of a listener
@@ -177,6 +230,24 @@ pub struct Upstream {
     /// `proxy-protocol`: `"v1"` or `"v2"`: what connections to the servers begin with, so that these learn the client's
     /// address without reading HTTP. Default: nothing. nginx's `proxy_protocol on` (of its stream module).
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// `tls`: how those of `servers` are spoken to that begin with `https://`. Only where there are such; their default is
+    /// [`UpstreamTls::default`].
+    pub tls: Option<UpstreamTls>,
+}
+
+/// `tls` of an upstream. Files are in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// `ca`: who must have issued a server's certificate, instead of those that the system trusts; nginx's
+    /// `proxy_ssl_trusted_certificate`.
+    pub ca: Option<PathBuf>,
+    /// `server-name`: the name that is asked for (SNI) and that a server's certificate must be for. Default: the host of
+    /// its address; nginx's `proxy_ssl_name`.
+    pub server_name: Option<String>,
+    /// `certificate` and `key`: what the proxy shows where it is asked; nginx's `proxy_ssl_certificate`.
+    pub certificate: Option<KeyPair>,
+    /// `verify`: whether it matters who a server is. Default `true`, unlike nginx's `proxy_ssl_verify`.
+    pub verify: bool,
 }
 
 /// `proxy-protocol` of an upstream.
@@ -186,12 +257,15 @@ pub enum ProxyProtocol {
     V2,
 }
 
-/// One of `servers`: `"HOST:PORT"`, `"unix:/PATH"` or `{ address = "HOST:PORT", weight = 2 }`.
+/// One of `servers`: `"HOST:PORT"`, `"unix:/PATH"` or `{ address = "HOST:PORT", weight = 2 }`. `https://` (or `wss://`, which
+/// is the same) may be in front of a host; its port may be missing then, and is 443.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamServer {
     /// `HOST:PORT`, IPv6 in brackets, or `unix:` and the absolute path of a socket. All addresses of a name are one
     /// server, connected to in turn.
     pub address: String,
+    /// Whether it speaks TLS.
+    pub https: bool,
     /// `weight`: its share. Default 1, 1 to 1,000.
     pub weight: u32,
     /// `backup`: used only while no other server can be. Default false.

@@ -8,9 +8,10 @@ use http::{HeaderName, StatusCode};
 use super::defaults::QUEUE_TIMEOUT;
 use super::field::{DURATION_MAX, Field};
 use super::health::read_health;
-use super::host::is_host_and_port;
+use super::host::{host, is_host_and_port};
 use super::names::Names;
 use super::reader::Section;
+use super::tls;
 use super::types::{
     Balance, HashKey, ProxyProtocol, Queue, Retry, Secret, Sticky, Upstream, UpstreamKeepAlive,
     UpstreamServer,
@@ -19,7 +20,7 @@ use super::types::{
 /// What the address of a server is.
 pub(super) const SERVER_ADDRESS: &str = concat!(
     r#"HOST:PORT such as "127.0.0.1:9001", "chat.internal:9001" or "[::1]:9001", "#,
-    r#"the port from 1 to 65535, or the path of a socket such as "unix:/run/app.sock""#,
+    r#"the port from 1 to 65535, with or without https:// in front, or the path of a socket such as "unix:/run/app.sock""#,
 );
 
 const SERVERS: &str = r#"a list of servers such as ["127.0.0.1:9001"]"#;
@@ -44,7 +45,8 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 pub(super) fn read_upstream(section: &mut Section<'_>, names: &mut Names) -> Upstream {
     let name = names.add(section);
     let servers = section.required("servers", SERVERS, read_servers).unwrap_or_default();
-    let mut upstream = Upstream::new(name, servers);
+    let tls = tls::read_upstream_tls(section, &servers);
+    let mut upstream = Upstream { tls, ..Upstream::new(name, servers) };
     upstream.proxy_protocol = section.optional("proxy-protocol", |field| {
         field.word(&[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)])
     });
@@ -73,11 +75,11 @@ fn read_servers(field: &Field<'_>) -> Option<Vec<UpstreamServer>> {
 
 fn read_server(field: &Field<'_>) -> Option<UpstreamServer> {
     if !field.value().is_table() {
-        return server_address(field).map(UpstreamServer::new);
+        return server(field);
     }
     field.table(|section| {
-        let address = section.required("address", SERVER_ADDRESS, server_address);
-        let mut server = UpstreamServer::new(address.unwrap_or_default());
+        let address = section.required("address", SERVER_ADDRESS, server);
+        let mut server = address.unwrap_or_else(|| UpstreamServer::new(String::new()));
         section.set(&mut server.weight, "weight", |field| field.whole_number(WEIGHT));
         section.set(&mut server.backup, "backup", Field::boolean);
         section.set(&mut server.drain, "drain", Field::boolean);
@@ -86,11 +88,20 @@ fn read_server(field: &Field<'_>) -> Option<UpstreamServer> {
     })
 }
 
-fn server_address(field: &Field<'_>) -> Option<String> {
-    field.parsed(SERVER_ADDRESS, |text| is_server_address(text).then(|| text.to_owned()))
+fn server(field: &Field<'_>) -> Option<UpstreamServer> {
+    field.parsed(SERVER_ADDRESS, server_address)
 }
 
-pub(super) fn is_server_address(text: &str) -> bool {
+/// What a server's address says of it.
+pub(super) fn server_address(text: &str) -> Option<UpstreamServer> {
+    let Some(address) = text.strip_prefix("https://").or_else(|| text.strip_prefix("wss://")) else {
+        return is_plain_address(text).then(|| UpstreamServer::new(text.to_owned()));
+    };
+    let address = if host(address).is_some() { format!("{address}:443") } else { address.to_owned() };
+    is_host_and_port(&address).then(|| UpstreamServer { https: true, ..UpstreamServer::new(address) })
+}
+
+fn is_plain_address(text: &str) -> bool {
     match text.strip_prefix("unix:") {
         Some(path) => {
             path.starts_with('/')
@@ -200,12 +211,26 @@ mod tests {
 
     #[test]
     fn addresses_of_servers() {
-        for accepted in ["127.0.0.1:9001", "chat:1", "[::1]:80", "unix:/run/app.sock"] {
-            assert!(is_server_address(accepted), "{accepted:?}");
+        for (text, address, https) in [
+            ("127.0.0.1:9001", "127.0.0.1:9001", false),
+            ("chat:1", "chat:1", false),
+            ("[::1]:80", "[::1]:80", false),
+            ("unix:/run/app.sock", "unix:/run/app.sock", false),
+            ("https://chat.internal:8443", "chat.internal:8443", true),
+            ("wss://chat.internal", "chat.internal:443", true),
+            ("https://[::1]", "[::1]:443", true),
+        ] {
+            let expected = UpstreamServer { https, ..UpstreamServer::new(address.to_owned()) };
+            assert_eq!(server_address(text), Some(expected), "{text:?}");
         }
         let long = format!("unix:/{}", "x".repeat(107));
         for refused in ["", "chat", "unix:", "unix:app.sock", "unix:/a\n", "http://a:80", &long] {
-            assert!(!is_server_address(refused), "{refused:?}");
+            assert_eq!(server_address(refused), None, "{refused:?}");
+        }
+        for refused in
+            ["https://", "https://chat/", "https://a:0", "HTTPS://a:1", "https://unix:/run/app.sock"]
+        {
+            assert_eq!(server_address(refused), None, "{refused:?}");
         }
     }
 

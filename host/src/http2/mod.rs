@@ -29,6 +29,7 @@ use crate::guard::{self, Deadline, Linger, lingering_close};
 use crate::leg::Leg;
 use crate::server::Held;
 use crate::stall::Stall;
+use crate::tls::ClientCertificate;
 use crate::worker::Worker;
 use stream::Stream;
 
@@ -52,6 +53,8 @@ pub struct Client {
     pub address: SocketAddr,
     pub destination: SocketAddr,
     pub scheme: &'static str,
+    /// See [`crate::exchange::Connection::client_certificate`].
+    pub client_certificate: Option<Arc<ClientCertificate>>,
     pub limits: guard::Limits,
 }
 

@@ -88,6 +88,7 @@ impl Stream {
             client: self.client.address,
             destination: self.client.destination,
             scheme: self.client.scheme,
+            client_certificate: self.client.client_certificate.clone(),
             verdict: Verdict::default(),
             send_timeout: Rc::new(Cell::new(Timeouts::default().send)),
             upgraded: RefCell::new(None),

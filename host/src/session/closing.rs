@@ -302,7 +302,8 @@ impl Session {
             || SIDES.into_iter().all(|side| {
                 let (incoming, outgoing) = (self.incoming.of(side), self.outgoing.of(side));
                 let said = incoming.ended || incoming.is_closed();
-                let heard = outgoing.waiting_bytes() == 0 && (outgoing.outbound.is_closed() || outgoing.torn);
+                let flushed = outgoing.is_flushed(self.legs.of(side));
+                let heard = flushed && (outgoing.outbound.is_closed() || outgoing.torn);
                 said && (heard || outgoing.is_lost())
             })
     }

@@ -221,7 +221,8 @@ impl Session {
     fn tell_room(&mut self, out: &PerSide<Vec<u8>>) {
         let bytes_max = self.limits.waiting_bytes_max;
         let room = |side: Side, outgoing: &Outgoing| {
-            let taken = outgoing.waiting_bytes() + outgoing.held_bytes() + out.of(side).len();
+            let waiting = outgoing.waiting_bytes() + self.legs.of(side).held_bytes();
+            let taken = waiting + outgoing.held_bytes() + out.of(side).len();
             bytes_max.saturating_sub(taken)
         };
         let room = [room(Side::Client, &self.outgoing.client), room(Side::Upstream, &self.outgoing.upstream)];

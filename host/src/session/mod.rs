@@ -265,15 +265,16 @@ impl Session {
 
     fn may_read(&self, sender: Side) -> bool {
         let incoming = self.incoming.of(sender);
-        let room = |receiver| self.outgoing.of(receiver).waiting_bytes() < self.limits.waiting_bytes_max;
-        !incoming.ended && !incoming.is_closed() && room(sender.other())
+        let receiver = sender.other();
+        let waiting_bytes = self.outgoing.of(receiver).waiting_bytes() + self.legs.of(receiver).held_bytes();
+        !incoming.ended && !incoming.is_closed() && waiting_bytes < self.limits.waiting_bytes_max
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
         for receiver in SIDES {
-            let outgoing = self.outgoing.of_mut(receiver);
-            if outgoing.waiting_bytes() > 0 {
-                let flushed = outgoing.flush(cx, self.legs.of_mut(receiver));
+            let (outgoing, leg) = (self.outgoing.of_mut(receiver), self.legs.of_mut(receiver));
+            if !outgoing.is_lost() && !outgoing.is_flushed(leg) {
+                let flushed = outgoing.flush(cx, leg);
                 let stalled = outgoing.stalled_since;
                 if let Err(error) = flushed {
                     self.lose_receiver(receiver, error);

@@ -81,11 +81,16 @@ impl Outgoing {
         }
     }
 
-    /// Whether something waits, and the receiver has taken some of it lately.
-    pub fn goes_on(&self, now: Instant) -> bool {
+    /// Whether something waits, here or in `leg`, and the receiver has taken some of it lately.
+    pub fn goes_on(&self, leg: &Leg, now: Instant) -> bool {
         let stalled =
             self.stalled_since.is_some_and(|since| now.saturating_duration_since(since) >= STALLED_TIME);
-        self.waiting_bytes() > 0 && !stalled
+        !self.lost && !self.is_flushed(leg) && !stalled
+    }
+
+    /// Whether the receiver's socket has taken everything.
+    pub fn is_flushed(&self, leg: &Leg) -> bool {
+        self.waiting_bytes() == 0 && leg.is_flushed()
     }
 
     pub fn is_lost(&self) -> bool {
@@ -121,9 +126,11 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Write what waits, as far as the receiver takes it. When all is written, its memory is given back.
+    /// Write what waits and what the leg holds, as far as the receiver takes it. When all is written, its memory is given
+    /// back.
     pub fn flush(&mut self, cx: &mut Context<'_>, leg: &mut Leg) -> io::Result<()> {
         let before = self.written;
+        let mut pending = false;
         while let Some(rest) = self.pending.get(self.written..).filter(|rest| !rest.is_empty()) {
             match Pin::new(&mut *leg).poll_write(cx, rest)? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -131,13 +138,18 @@ impl Outgoing {
                     self.written += written;
                 }
                 Poll::Pending => {
-                    if self.written > before || self.stalled_since.is_none() {
-                        self.stalled_since = Some(Instant::now());
-                    }
-                    self.compact();
-                    return Ok(());
+                    pending = true;
+                    break;
                 }
             }
+        }
+        // A socket holds nothing back; what TLS holds has to be asked for.
+        if pending || !leg.is_flushed() && Pin::new(leg).poll_flush(cx)?.is_pending() {
+            if self.written > before || self.stalled_since.is_none() {
+                self.stalled_since = Some(Instant::now());
+            }
+            self.compact();
+            return Ok(());
         }
         self.pending = Vec::new();
         self.written = 0;

@@ -101,7 +101,7 @@ impl Session {
     pub(super) fn on_deadline(&mut self) {
         let now = self.timers.now();
         self.end_last_words_if_due(now);
-        let going_on = SIDES.into_iter().any(|side| self.outgoing.of(side).goes_on(now));
+        let going_on = SIDES.into_iter().any(|side| self.outgoing.of(side).goes_on(self.legs.of(side), now));
         self.closing.give_up_if_due(now, going_on);
         for receiver in SIDES {
             let stalled = self.outgoing.of(receiver).stalled_since;

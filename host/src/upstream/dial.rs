@@ -3,11 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::leg::Leg;
+use crate::tls::Connector;
 
 /// What can be connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,16 +18,28 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
-/// Connect, and say `preamble`, which comes before all else.
-pub async fn dial(endpoint: &Endpoint, preamble: &[u8]) -> io::Result<Leg> {
-    let mut leg = match endpoint {
-        Endpoint::Tcp(address) => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Leg::Tcp(stream)
+/// How a server is spoken to over TLS.
+#[derive(Debug, Clone)]
+pub struct Security {
+    pub connector: Arc<Connector>,
+    /// The server as the configuration names it, which its certificate has to be for.
+    pub address: Arc<str>,
+}
+
+/// Connect, and say `preamble`, which comes before all else, TLS too.
+pub async fn dial(endpoint: &Endpoint, preamble: &[u8], security: Option<&Security>) -> io::Result<Leg> {
+    let mut stream = match endpoint {
+        Endpoint::Tcp(address) => TcpStream::connect(address).await?,
+        Endpoint::Unix(path) => {
+            let mut stream = UnixStream::connect(path).await?;
+            stream.write_all(preamble).await?;
+            return Ok(Leg::Unix(stream));
         }
-        Endpoint::Unix(path) => Leg::Unix(UnixStream::connect(path).await?),
     };
-    leg.write_all(preamble).await?;
-    Ok(leg)
+    stream.set_nodelay(true)?;
+    stream.write_all(preamble).await?;
+    match security {
+        Some(Security { connector, address }) => connector.connect(stream, address).await,
+        None => Ok(Leg::Tcp(stream)),
+    }
 }

@@ -24,6 +24,7 @@ use crate::config::{self, Balance, HashKey};
 use crate::headers::cookies;
 use crate::proxy_protocol::{self, Endpoints};
 use crate::request::{RequestHead, field_value};
+use crate::tls::Connector;
 
 use self::balance::{Candidate, Turns};
 use self::line::{InVain, Line};
@@ -100,11 +101,12 @@ enum Unavailable {
 // === impl Upstream ===
 
 impl Upstream {
-    pub fn new(config: &config::Upstream, registry: &Registry) -> Self {
+    /// `connector`: for those of its servers that speak TLS.
+    pub fn new(config: &config::Upstream, connector: Option<&Arc<Connector>>, registry: &Registry) -> Self {
         let line = registry.line(&config.name);
         let server = |server: &config::UpstreamServer| {
             let state = registry.state(&config.name, &server.address, &line);
-            Arc::new(Server::new(server, config, state))
+            Arc::new(Server::new(server, config, connector, state))
         };
         let sticky = config.sticky.as_ref().map(|sticky| Sticky::new(sticky, config, registry.secret()));
         let turns = Turns::new(config.servers.len());

@@ -11,13 +11,14 @@ use http::HeaderValue;
 use tokio::time::{Instant, timeout_at};
 
 use super::balance::{self, Candidate, WEIGHT_UNIT};
-use super::dial::{Endpoint, dial};
+use super::dial::{Endpoint, Security, dial};
 use super::line::Line;
 use super::passive::{Passive, Tolerance};
 use super::resolve::resolve;
 use super::{ConnectError, shares};
 use crate::config;
 use crate::leg::Leg;
+use crate::tls::Connector;
 
 /// A server as one snapshot has it.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Server {
     /// What `host-header = "server"` sends.
     pub host: HeaderValue,
     target: Target,
+    /// None: it speaks no TLS.
+    security: Option<Security>,
     hash: u64,
     weight: u32,
     pub backup: bool,
@@ -90,7 +93,13 @@ pub fn now_ms() -> u64 {
 // === impl Server ===
 
 impl Server {
-    pub fn new(server: &config::UpstreamServer, upstream: &config::Upstream, state: Arc<State>) -> Self {
+    /// `connector`: for servers that speak TLS.
+    pub fn new(
+        server: &config::UpstreamServer,
+        upstream: &config::Upstream,
+        connector: Option<&Arc<Connector>>,
+        state: Arc<State>,
+    ) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let address: Arc<str> = server.address.as_str().into();
         let (target, host) = match (server.address.strip_prefix("unix:"), server.address.parse()) {
@@ -104,6 +113,10 @@ impl Server {
             id: ServerId(IDS.fetch_add(1, Ordering::Relaxed)),
             host: HeaderValue::from_str(host).unwrap_or(HeaderValue::from_static("localhost")),
             target,
+            security: connector.filter(|_| server.https).map(|connector| Security {
+                connector: Arc::clone(connector),
+                address: Arc::clone(&address),
+            }),
             hash: balance::hash(address.as_bytes()),
             address,
             weight: server.weight,
@@ -180,13 +193,14 @@ impl Server {
     }
 
     /// Connect, to the first of its addresses that takes the connection; each has an equal share of the time.
-    /// The connection has begun with `preamble`.
+    /// The connection has begun with `preamble`; where the server speaks TLS, its handshake is over, within the same time.
     pub async fn connect(&self, preamble: &[u8], deadline: Instant) -> Result<Leg, ConnectError> {
         let failed = |error| ConnectError::Failed { server: Arc::clone(&self.address), error };
         let timed_out = |_| ConnectError::TimedOut { server: Arc::clone(&self.address) };
+        let security = self.security.as_ref();
         let name = match &self.target {
             Target::At(endpoint) => {
-                return timeout_at(deadline, dial(endpoint, preamble))
+                return timeout_at(deadline, dial(endpoint, preamble, security))
                     .await
                     .map_err(timed_out)?
                     .map_err(failed);
@@ -201,7 +215,7 @@ impl Server {
             let Some(address) = addresses.get((first + tried) % addresses.len()) else { continue };
             let now = Instant::now();
             let share = deadline.saturating_duration_since(now) / shares(addresses.len() - tried);
-            last = match timeout_at(now + share, dial(&Endpoint::Tcp(*address), preamble)).await {
+            last = match timeout_at(now + share, dial(&Endpoint::Tcp(*address), preamble, security)).await {
                 Ok(Ok(leg)) => return Ok(leg),
                 Ok(Err(error)) => failed(error),
                 Err(elapsed) => timed_out(elapsed),
@@ -300,7 +314,7 @@ mod tests {
         let mut upstream = config::Upstream::new("app".to_owned(), vec![config.clone()]);
         upstream.slow_start = Some(Duration::from_secs(10));
         let state = registry.state("app", address, &registry.line("app"));
-        Server::new(&config, &upstream, state)
+        Server::new(&config, &upstream, None, state)
     }
 
     #[test]

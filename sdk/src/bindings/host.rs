@@ -21,6 +21,7 @@ wit_bindgen::generate!({
         "sluicegate:hooks/log@0.1.0/level": crate::log::Level,
         "sluicegate:hooks/limits@0.1.0/rate": crate::limits::Rate,
         "sluicegate:hooks/request@0.1.0/edit-error": crate::EditError,
+        "sluicegate:hooks/request@0.1.0/client-certificate": crate::ClientCertificate,
         "sluicegate:hooks/connection@0.1.0/message-kinds": crate::MessageKinds,
         "sluicegate:hooks/connection@0.1.0/send-error": crate::SendError,
     },

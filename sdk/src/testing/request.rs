@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::fields::Fields;
 use super::host::limits::Slot;
 use crate::error::EditError;
+use crate::request::ClientCertificate;
 use crate::response::HeaderField;
 use crate::text::Texts;
 
@@ -70,6 +71,10 @@ impl Request {
 
     pub(crate) fn client_address(&self) -> String {
         self.fixed.client_address.clone()
+    }
+
+    pub(crate) fn client_certificate(&self) -> Option<ClientCertificate> {
+        self.fixed.client_certificate.clone()
     }
 
     pub(crate) fn is_websocket(&self) -> bool {
@@ -229,6 +234,7 @@ pub struct RequestBuilder {
     version: String,
     fields: Fields,
     client_address: String,
+    client_certificate: Option<ClientCertificate>,
     websocket: bool,
     subprotocols: Vec<String>,
     attributes: BTreeMap<String, String>,
@@ -246,6 +252,7 @@ impl RequestBuilder {
             version: "1.1".to_owned(),
             fields: Fields::default(),
             client_address: "192.0.2.1".to_owned(),
+            client_certificate: None,
             websocket: false,
             subprotocols: Vec::new(),
             attributes: BTreeMap::new(),
@@ -300,6 +307,13 @@ impl RequestBuilder {
     #[must_use]
     pub fn client_address(mut self, address: &str) -> Self {
         address.clone_into(&mut self.client_address);
+        self
+    }
+
+    /// The certificate the client has shown.
+    #[must_use]
+    pub fn client_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.client_certificate = Some(certificate);
         self
     }
 

@@ -8,7 +8,7 @@ use wasmtime::format_err;
 
 use crate::config::UpstreamIndex;
 use crate::limits::Slot;
-use crate::plugin::bindings::sluicegate::hooks::request::{EditError, Host, HostRequest};
+use crate::plugin::bindings::sluicegate::hooks::request::{ClientCertificate, EditError, Host, HostRequest};
 use crate::plugin::bindings::sluicegate::hooks::types::HeaderField;
 use crate::plugin::state::{LentRequest, State};
 use crate::request::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, HEADERS_MAX, RequestHead, attribute, field_value};
@@ -74,6 +74,18 @@ impl HostRequest for State {
 
     fn client_address(&mut self, _: Handle) -> wasmtime::Result<String> {
         Ok(self.request()?.client.ip().to_canonical().to_string())
+    }
+
+    fn client_certificate(&mut self, _: Handle) -> wasmtime::Result<Option<ClientCertificate>> {
+        let certificate = self.request()?.client_certificate.as_deref();
+        Ok(certificate.map(|certificate| ClientCertificate {
+            subject: certificate.subject.clone(),
+            issuer: certificate.issuer.clone(),
+            serial: certificate.serial.clone(),
+            sha256_fingerprint: certificate.fingerprint.clone(),
+            // Any other ends the handshake.
+            verified: true,
+        }))
     }
 
     fn is_websocket(&mut self, _: Handle) -> wasmtime::Result<bool> {

@@ -17,6 +17,9 @@ impl Plugin for Recorder {
 impl RequestHook for Recorder {
     fn on_request(&self, request: &Request) -> RequestVerdict {
         log::info!("on-request {} {} websocket={}", request.method(), request.path(), request.is_websocket());
+        if let Some(shown) = request.client_certificate() {
+            log::info!("shown {shown:?}");
+        }
         RequestVerdict::Pass
     }
 }
