@@ -62,7 +62,7 @@ pub async fn serve(
         }
     }
     let Some(acceptor) = &listener.acceptor else {
-        let plain = Established { leg: Leg::Tcp(stream), client_certificate: None };
+        let plain = Established { leg: Leg::Tcp(stream), client_certificate: None, is_http2: false };
         return serve_http(plain, peer, endpoints, Arc::clone(config), worker, held).await;
     };
     let client = endpoints.client;
@@ -92,7 +92,7 @@ async fn until_drained<T>(mut work: Pin<Box<impl Future<Output = T>>>, worker: &
 }
 
 async fn serve_http(
-    Established { leg, client_certificate }: Established,
+    Established { leg, client_certificate, is_http2 }: Established,
     peer: SocketAddr,
     Endpoints { client, destination }: Endpoints,
     listener: Arc<config::Listener>,
@@ -114,6 +114,10 @@ async fn serve_http(
         send_timeout,
         upgraded: RefCell::new(None),
     };
+    if is_http2 {
+        let leg = guard.into_parts().0.into_inner();
+        return serve_http2(leg, Bytes::new(), connection, held).await;
+    }
     let exchanges = serve_exchanges(&guard, &connection).await;
     let is_http2 = guard.is_http2();
     if let Err(error) = exchanges

@@ -97,6 +97,7 @@ fn a_browser_talks_in_the_demo_and_its_words_are_masked() {
         let told = Peer::client("browser.js", &[ORIGIN, &proxy.address().to_string()]).await;
         assert_eq!(told["said"], "hello from a browser", "{told}");
         assert_eq!(told["masked"], "what the *** is a sluicegate?", "{told}");
+        assert_eq!((&told["protocol"], &told["opened"]), (&json!("http/1.1"), &json!([101, 101])), "{told}");
         assert_eq!(told["server"], told["other_server"], "both in one room");
         assert_eq!(told["closed"], "Closed with code 4000: as you asked", "{told}");
         assert_eq!(told["errors"], json!([]));

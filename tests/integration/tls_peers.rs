@@ -67,7 +67,7 @@ fn node_and_python_talk_over_wss() {
 }
 
 #[test]
-fn a_browser_talks_in_the_demo_over_https() {
+fn rfc8441_a_browser_talks_in_the_demo_over_http_2() {
     run(async {
         let files = files();
         let origin = "https://chat.test";
@@ -76,6 +76,7 @@ fn a_browser_talks_in_the_demo_over_https() {
         assert_eq!(told["said"], "hello from a browser", "{told}");
         assert_eq!(told["masked"], "what the *** is a sluicegate?", "{told}");
         assert_eq!(told["closed"], "Closed with code 4000: as you asked", "{told}");
+        assert_eq!((&told["protocol"], &told["opened"]), (&json!("h2"), &json!([200, 200])), "{told}");
         assert_eq!(told["errors"], json!([]));
     });
 }

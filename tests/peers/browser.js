@@ -14,10 +14,15 @@ const FLAGS = [
 const main = async () => {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
   const errors = [];
+  // Of each WebSocket the status that opened it: 101 (RFC 6455), or 200 over HTTP/2 (RFC 8441).
+  const opened = [];
   const join = async (name) => {
     // Over https, with a certificate by an authority that only the test knows.
     const page = await browser.newPage({ ignoreHTTPSErrors: true });
     page.on('pageerror', (error) => errors.push(error.message));
+    const network = await page.context().newCDPSession(page);
+    network.on('Network.webSocketHandshakeResponseReceived', ({ response }) => opened.push(response.status));
+    await network.send('Network.enable');
     await page.goto(`${origin}/?room=browsers&name=${name}`);
     await page.locator('#state[data-state=open]').waitFor();
     return page;
@@ -36,8 +41,9 @@ const main = async () => {
   const [server, other_server] = await Promise.all([ann, ben].map((page) => page.locator('#server').innerText()));
   await ben.click('#close');
   const closed = await row(ben, 'Closed with code');
+  const protocol = await ann.evaluate(() => performance.getEntriesByType('navigation')[0].nextHopProtocol);
   await browser.close();
-  console.log(JSON.stringify({ said, masked, server, other_server, closed, errors }));
+  console.log(JSON.stringify({ said, masked, server, other_server, closed, protocol, opened, errors }));
   process.exit();
 };
 

@@ -23,8 +23,10 @@ use super::stream::TlsStream;
 use crate::config::{ClientCertificates, Tls, TlsVersion};
 use crate::leg::Leg;
 
-/// What is offered by ALPN (RFC 7301), the first that the client knows, too. A client that names none speaks HTTP/1.1.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const HTTP_2: &[u8] = b"h2";
+/// What is offered by ALPN (RFC 7301): the first that the client knows, too. A client that names none speaks HTTP/1.1, or
+/// begins with the preface of the other.
+const PROTOCOLS: [&[u8]; 2] = [HTTP_2, b"http/1.1"];
 /// Sessions kept for clients that resume without tickets; each some hundred bytes.
 const SESSIONS_MAX: usize = 4_096;
 
@@ -58,6 +60,8 @@ struct Resumption {
 pub struct Established {
     pub leg: Leg,
     pub client_certificate: Option<Arc<ClientCertificate>>,
+    /// It was agreed on.
+    pub is_http2: bool,
 }
 
 /// Why no connection came about.
@@ -116,7 +120,9 @@ impl Acceptor {
             ClientCertificate::read(certificate).map(Arc::new).ok_or_else(unreadable)
         });
         let client_certificate = client_certificate.transpose()?;
-        Ok(Established { leg: Leg::Tls(Box::new(TlsStream::new(stream.into()))), client_certificate })
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+        let leg = Leg::Tls(Box::new(TlsStream::new(stream.into())));
+        Ok(Established { leg, client_certificate, is_http2 })
     }
 }
 
