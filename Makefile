@@ -44,10 +44,13 @@ conformance: setup-wasm release ## Autobahn's fuzzing client through the proxy, 
 	$(RELEASE) plugin build tests/plugins/*
 	tests/conformance/run.sh
 
+conformance-tls: release ## what sslyze finds wrong with TLS at default settings
+	tests/conformance/tls.sh
+
 setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
 	@scripts/setup-wasm.sh
 
 setup-peers: ## what the tests talk to: Node ws, Python websockets
 	@tests/peers/setup.sh
 
-.PHONY: help run test lint release plugins bench-plugins bench-idle conformance setup-wasm setup-peers
+.PHONY: help run test lint release plugins bench-plugins bench-idle conformance conformance-tls setup-wasm setup-peers

@@ -40,7 +40,8 @@ impl Running {
         while log.read_line(&mut said)? > 0 {
             let last = said.lines().last().unwrap_or_default();
             if let Some((_, address)) = last.split_once("listening address=") {
-                let port = address.trim().rsplit(':').next().unwrap_or_default().parse()?;
+                let address = address.split_whitespace().next().unwrap_or_default();
+                let port = address.rsplit(':').next().unwrap_or_default().parse()?;
                 // It would wait for somebody to read on.
                 thread::spawn(move || io::copy(&mut log, &mut io::sink()));
                 return Ok(Self { child, port });

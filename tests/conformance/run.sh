@@ -110,6 +110,7 @@ EOF
     read -r line <&"$log" || missing "a proxy that starts: $line"
   done
   proxy_address=${line##*address=}
+  proxy_address=${proxy_address%% *}
   cat <&"$log" >"$out/proxy.log" &
   disown
 }
