@@ -38,7 +38,7 @@ impl Bench {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins").join(file);
         let mut config = config::Plugin::new("bench".to_owned(), PathBuf::from(&file));
         config.settings = settings.map(str::to_owned);
-        let loaded = self.runtime.block_on(self.loader.load(&config));
+        let loaded = self.runtime.block_on(self.loader.load(&config, &[]));
         loaded.unwrap_or_else(|error| panic!("{error}; `make plugins` first"))
     }
 }

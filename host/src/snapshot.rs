@@ -66,8 +66,10 @@ impl Snapshot {
                 Err(error) => errors.push(LoadError::Upstream { name: upstream.name.clone(), error }),
             }
         }
+        let upstream_names: Arc<[_]> =
+            config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         for plugin in &config.plugins {
-            match loader.load(plugin).await {
+            match loader.load(plugin, &upstream_names).await {
                 Ok(plugin) => plugins.push(plugin),
                 Err(error) => errors.push(error.into()),
             }
@@ -83,7 +85,7 @@ impl Snapshot {
             routes: Routes::new(&config.routes),
             upstreams,
             acceptors,
-            upstream_names: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            upstream_names,
             config,
         })
     }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::server::WORKERS_MAX;
 use super::types::{
-    Balance, Health, HostHeader, Http2, IdleCounts, Isolation, KeyPair, Limits, Listener, OnFailure, Plugin,
-    PluginCache, Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts, Tls, TlsVersion, Upstream,
-    UpstreamKeepAlive, UpstreamServer, UpstreamTls,
+    Balance, Grants, Health, HostHeader, Http2, IdleCounts, Isolation, KeyPair, Limits, Listener, OnFailure,
+    Plugin, PluginCache, Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts, Tls, TlsVersion,
+    Upstream, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 use super::units::{KIB, MIB};
 
@@ -73,6 +73,7 @@ impl Plugin {
             file,
             settings: None,
             digest: None,
+            grants: Grants::default(),
             call_time_max: Duration::from_millis(10),
             configure_time_max: Duration::from_secs(1),
             memory_bytes_max: 16 * MIB,

@@ -10,6 +10,7 @@ mod command_line;
 mod defaults;
 mod error;
 mod field;
+mod grants;
 mod health;
 mod host;
 mod names;
@@ -42,10 +43,10 @@ use self::source::{Place, Source};
 
 pub use self::error::{Error, Errors, Position};
 pub use self::types::{
-    Balance, ClientCertificates, Config, HashKey, Health, HostHeader, Http2, IdleCounts, Isolation, KeyPair,
-    Limits, Listener, OnFailure, Ping, Plugin, PluginCache, PluginIndex, Probe, ProxyProtocol, Queue, Rate,
-    RealIpHeader, Retry, Route, Secret, Server, Sticky, Target, Timeouts, Tls, TlsVersion, Upstream,
-    UpstreamIndex, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
+    Balance, ClientCertificates, Config, Grants, HashKey, Health, HostHeader, Http2, IdleCounts, Isolation,
+    KeyPair, Limits, Listener, OnFailure, Ping, Plugin, PluginCache, PluginIndex, Probe, ProxyProtocol,
+    Queue, Rate, RealIpHeader, Retry, Route, Secret, Server, Sticky, Target, Timeouts, Tls, TlsVersion,
+    Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 
 /// Something else than a configuration was named when it is larger.
@@ -87,8 +88,11 @@ fn read_config(root: &mut Section<'_>) -> Config {
     let server = root.table("server", server::read_server).unwrap_or_default();
     let listeners = server::read_listeners(root);
     let mut known = Known { plugins: Names::new("plugin"), upstreams: Names::new("upstream") };
-    let plugins = root.tables("plugin", |section| plugin::read_plugin(section, &mut known.plugins));
+    let mut granted = Vec::new();
+    let plugins =
+        root.tables("plugin", |section| plugin::read_plugin(section, &mut known.plugins, &mut granted));
     let upstreams = root.tables("upstream", |section| upstream::read_upstream(section, &mut known.upstreams));
+    grants::check_upstreams(&granted, &known.upstreams);
     let routes = route::read_routes(root, &known);
     Config { server, listeners, plugins, upstreams, routes }
 }

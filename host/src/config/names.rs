@@ -39,8 +39,13 @@ impl Names {
 
     /// The position of what a route names.
     pub(super) fn find(&self, field: &Field<'_>) -> Option<usize> {
+        let name = field.text(&format!("the name of one [[{}]]", self.kind))?;
+        self.find_name(field, name)
+    }
+
+    /// The position of `name`, which is a part of what `field` says.
+    pub(super) fn find_name(&self, field: &Field<'_>, name: &str) -> Option<usize> {
         let kind = self.kind;
-        let name = field.text(&format!("the name of one [[{kind}]]"))?;
         let index = self.position(name);
         if index.is_none() {
             let choices = match self.names.is_empty() {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::field::Field;
+use super::grants::{self, GrantedUpstream};
 use super::names::Names;
 use super::reader::Section;
 use super::types::{Isolation, OnFailure, Plugin};
@@ -15,13 +15,18 @@ const MEMORY: RangeInclusive<usize> = 64 * KIB..=4 * GIB;
 
 const DIGEST: &str = r#""sha256:" and 64 hexadecimal digits"#;
 
-pub(super) fn read_plugin(section: &mut Section<'_>, names: &mut Names) -> Plugin {
+/// `granted`: for the names of upstreams, which are read later.
+pub(super) fn read_plugin<'a>(
+    section: &mut Section<'a>,
+    names: &mut Names,
+    granted: &mut Vec<GrantedUpstream<'a>>,
+) -> Plugin {
     let name = names.add(section);
     let file = section.required("file", "the path of a component", paths::file);
     let mut plugin = Plugin::new(name, file.unwrap_or_default());
     plugin.settings = section.optional("settings", settings::to_json);
     plugin.digest = section.optional("digest", |field| field.parsed(DIGEST, digest));
-    section.optional("grants", refuse_grants);
+    section.set(&mut plugin.grants, "grants", |field| grants::read_grants(field, granted));
     section.set(&mut plugin.call_time_max, "call-time-max", |field| field.duration(GUEST_TIME));
     section.set(&mut plugin.configure_time_max, "configure-time-max", |field| field.duration(GUEST_TIME));
     section.set(&mut plugin.memory_bytes_max, "memory-max", |field| field.size(MEMORY));
@@ -32,15 +37,6 @@ pub(super) fn read_plugin(section: &mut Section<'_>, names: &mut Names) -> Plugi
         field.word(&[("refuse", OnFailure::Refuse), ("pass", OnFailure::Pass)])
     });
     plugin
-}
-
-/// No interface needs a grant so far, so the only list of them is the empty one.
-fn refuse_grants(field: &Field<'_>) -> Option<()> {
-    const EXPECTED: &str = "an empty list, as no interface needs a grant";
-    for grant in field.list(EXPECTED)? {
-        grant.mismatch::<()>(EXPECTED);
-    }
-    Some(())
 }
 
 fn digest(text: &str) -> Option<[u8; 32]> {

@@ -56,7 +56,7 @@ fn valid_files() {
 fn invalid_files() {
     let folder = folder("invalid");
     let paths = files(&folder, "toml");
-    assert_eq!(paths.len(), 30);
+    assert_eq!(paths.len(), 31);
     assert_eq!(files(&folder, "err").len(), paths.len());
     for path in paths {
         let expected = fs::read_to_string(path.with_extension("err")).unwrap();
@@ -161,6 +161,7 @@ fn every_key_is_read() {
         file = "room-log.wasm"
         settings = { rooms = [1] }
         digest = "sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+        grants = ["store", "http:b", "env:TOKEN", "http:a"]
         call-time-max = "60s"
         configure-time-max = "1ms"
         memory-max = "4GiB"
@@ -258,6 +259,11 @@ fn every_key_is_read() {
         file: folder("fixtures/room-log.wasm"),
         settings: Some(r#"{"rooms":[1]}"#.into()),
         digest: Some(std::array::from_fn(|index| index as u8)),
+        grants: Grants {
+            store: true,
+            http: vec!["b".to_owned(), "a".to_owned()],
+            env: vec!["TOKEN".to_owned()],
+        },
         call_time_max: milliseconds(60_000),
         configure_time_max: milliseconds(1),
         memory_bytes_max: 4 * GIB,

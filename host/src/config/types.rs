@@ -171,6 +171,8 @@ pub struct Plugin {
     pub settings: Option<String>,
     /// `digest`: the SHA-256 the file must have.
     pub digest: Option<[u8; 32]>,
+    /// `grants`: what the plugin may reach beyond its own exchange. Default: nothing.
+    pub grants: Grants,
     /// `call-time-max`: the guest's own running time in one hook call. Default 10 ms, 1 ms to 60 s.
     pub call_time_max: Duration,
     /// `configure-time-max`: the same for `configure`. Default 1 s, 1 ms to 60 s.
@@ -181,6 +183,17 @@ pub struct Plugin {
     pub isolation: Isolation,
     /// `on-failure`: what a trap or a time-out means. Default `refuse`.
     pub on_failure: OnFailure,
+}
+
+/// `grants` of a plugin
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// `"store"`: values that outlive its instances.
+    pub store: bool,
+    /// `"http:UPSTREAM"`: requests of its own to these upstreams, each of which is there.
+    pub http: Vec<String>,
+    /// `"env:NAME"`: these variables of the proxy's environment.
+    pub env: Vec<String>,
 }
 
 /// `isolation`

@@ -10,7 +10,13 @@ wasmtime::component::bindgen!({
     path: "../wit",
     world: "plugin",
     exports: { default: async },
-    imports: { default: trappable },
+    imports: {
+        "sluicegate:hooks/store.get": async | trappable,
+        "sluicegate:hooks/store.set": async | trappable,
+        "sluicegate:hooks/store.delete": async | trappable,
+        "sluicegate:hooks/store.increment": async | trappable,
+        default: trappable,
+    },
     ownership: Borrowing { duplicate_if_necessary: true },
     with: {
         "sluicegate:hooks/request.request": super::state::LentRequest,

@@ -12,6 +12,7 @@ use wasmtime::{Engine, Store};
 
 use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
 use super::cache::{Cache, Key};
+use super::grants::{self, Environment};
 use super::host;
 use super::image::{self, Instrumented};
 use super::instance::{Failure, FailureReason, Instance, failure_reason, prepare};
@@ -59,6 +60,13 @@ pub(super) struct Hooks {
     pub session: Option<session_hook::GuestIndices>,
 }
 
+/// A component with its settings in it.
+struct Image {
+    component: Component,
+    /// Whether there may be values of the environment in it, too.
+    holds_environment: bool,
+}
+
 /// What a plugin file asks for and offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
@@ -96,6 +104,8 @@ pub enum LoadErrorKind {
     NoHook,
     #[error("imports `{import}`, which this proxy does not have; it has {} and WASI 0.2", list(&host::INTERFACES))]
     UnknownImport { import: String },
+    #[error("imports {imports}, which it was not granted: {advice}")]
+    NotGranted { imports: String, advice: String },
     #[error("its imports do not fit this proxy's: {0}")]
     Imports(String),
     #[error("its `{hook}` does not have the functions this proxy calls: {text}")]
@@ -135,10 +145,14 @@ impl Loader {
         Ok(Self { engine, linker, limits, workers, cache })
     }
 
-    /// Read, check, compile, configure and try `config`'s plugin.
-    pub async fn load(&self, config: &config::Plugin) -> Result<Arc<Plugin>, LoadError> {
+    /// Read, check, compile, configure and try `config`'s plugin. `upstreams`: the names of those there are.
+    pub async fn load(
+        &self,
+        config: &config::Plugin,
+        upstreams: &[String],
+    ) -> Result<Arc<Plugin>, LoadError> {
         let fail = |kind| LoadError { plugin: config.name.clone(), file: config.file.clone(), kind };
-        let plugin = self.load_parts(config).await.map_err(fail)?;
+        let plugin = self.load_parts(config, upstreams).await.map_err(fail)?;
         // What only shows at run time shows now, not at the first request.
         let first = Instance::new(&plugin).await;
         let first = first.map_err(|failure| match failure.hook {
@@ -149,7 +163,11 @@ impl Loader {
         Ok(plugin)
     }
 
-    async fn load_parts(&self, config: &config::Plugin) -> Result<Arc<Plugin>, LoadErrorKind> {
+    async fn load_parts(
+        &self,
+        config: &config::Plugin,
+        upstreams: &[String],
+    ) -> Result<Arc<Plugin>, LoadErrorKind> {
         let file = fs::read(&config.file).map_err(LoadErrorKind::Read)?;
         check_digest(&file, config.digest)?;
         let identity = Arc::new(Identity {
@@ -160,10 +178,15 @@ impl Loader {
             memory_bytes_max: config.memory_bytes_max,
             waits: AtomicBool::new(true),
             configure_time_max: config.configure_time_max,
+            environment: Environment::load(config),
         });
-        let (component, configure_each) = self.configured(config, &identity, file).await?;
+        let (component, configure_each) = self.configured(config, &identity, file, upstreams).await?;
         let description = component.component_type();
-        let waits = description.imports(&self.engine).any(|(name, _)| name.starts_with("wasi:io/poll"));
+        let imports: Vec<_> = description.imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
+        // Once more for those from the cache, which were checked against the grants of another day.
+        grants::check(config, &imports, upstreams)?;
+        grants::warn(config, &imports);
+        let waits = imports.iter().any(|name| name.starts_with("wasi:io/poll"));
         identity.waits.store(waits, Ordering::Relaxed);
         let pre = self.link(&component)?;
         Ok(Arc::new(Plugin {
@@ -183,6 +206,7 @@ impl Loader {
         config: &config::Plugin,
         identity: &Arc<Identity>,
         file: Vec<u8>,
+        upstreams: &[String],
     ) -> Result<(Component, Option<String>), LoadErrorKind> {
         let [image, plain] =
             ["image", "plain"].map(|kind| Key::new(&self.engine, kind, &file, config.settings.as_deref()));
@@ -196,14 +220,18 @@ impl Loader {
             }
         }
         let bytes = to_component(file)?;
-        let has_lifecycle = check_interfaces(&bytes)?;
+        let Interfaces { exports, imports } = interfaces(&bytes)?;
+        let has_lifecycle = check_interfaces(&exports, &imports)?;
+        grants::check(config, &imports, upstreams)?;
         if !has_lifecycle && config.settings.is_some() {
             return Err(LoadErrorKind::NoSettings);
         }
         let configured =
             if has_lifecycle { self.image(config, identity, &bytes, settings).await? } else { None };
         let (key, component, configure_each) = match configured {
-            Some(component) => (image, component, None),
+            // Neither a secret nor yesterday's value goes to the disk.
+            Some(Image { component, holds_environment: true }) => return Ok((component, None)),
+            Some(Image { component, .. }) => (image, component, None),
             None => {
                 let component = self.compile(&bytes)?;
                 if has_lifecycle {
@@ -234,7 +262,7 @@ impl Loader {
         identity: &Arc<Identity>,
         bytes: &[u8],
         settings: &str,
-    ) -> Result<Option<Component>, LoadErrorKind> {
+    ) -> Result<Option<Image>, LoadErrorKind> {
         let instrumented = match image::instrument(bytes) {
             Ok(instrumented) => instrumented,
             Err(error) => {
@@ -247,8 +275,9 @@ impl Loader {
         };
         let copy = self.compile(&instrumented.bytes)?;
         let (store, instance) = self.configure(config, identity, &copy, settings).await?;
+        let holds_environment = store.data().read_environment;
         let snapshot = take(instrumented, store, instance).await.map_err(LoadErrorKind::Configure)?;
-        self.compile(&snapshot).map(Some)
+        Ok(Some(Image { component: self.compile(&snapshot)?, holds_environment }))
     }
 
     /// Run `configure` in a new instance of `component`.
@@ -389,9 +418,8 @@ fn interfaces(component: &[u8]) -> Result<Interfaces, LoadErrorKind> {
 }
 
 /// Nothing unknown, in either direction, is skipped: it may be the origin check. Whether the component has `lifecycle`.
-fn check_interfaces(component: &[u8]) -> Result<bool, LoadErrorKind> {
+fn check_interfaces(exports: &[String], imports: &[String]) -> Result<bool, LoadErrorKind> {
     const LIFECYCLE: &str = "sluicegate:hooks/lifecycle@0.1.0";
-    let Interfaces { exports, imports } = interfaces(component)?;
     let mut hooks = exports.iter().filter(|export| export.starts_with(PACKAGE));
     if let Some(unknown) = hooks.clone().find(|export| !HOOKS.contains(&export.as_str())) {
         return Err(LoadErrorKind::UnknownHook { export: unknown.clone() });

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod chain;
 pub mod connection_view;
 pub mod engine;
+mod grants;
 pub(crate) mod host;
 mod image;
 pub mod instance;

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{StoreLimits, StoreLimitsBuilder, UpdateDeadline};
+use wasmtime::{StoreLimits, StoreLimitsBuilder, UpdateDeadline, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::connection_view::ConnectionView;
+use super::grants::Environment;
 use crate::limits::Limits;
 use crate::request::{RequestHead, ResponseHead};
 
@@ -41,6 +42,7 @@ pub struct Identity {
     pub call_time_max: Duration,
     pub memory_bytes_max: usize,
     pub configure_time_max: Duration,
+    pub environment: Environment,
     /// Whether the guest can wait for anything, so that its own running time does not bound a call.
     pub waits: AtomicBool,
 }
@@ -53,6 +55,8 @@ pub struct State {
     pub table: ResourceTable,
     pub memory: StoreLimits,
     pub phase: Phase,
+    /// Whether the guest has asked for a variable of the environment, so that its memory may hold one.
+    pub read_environment: bool,
     pub(super) budget: Budget,
     /// Made when a guest first asks: Rust plugins never do.
     wasi: Option<Box<WasiCtx>>,
@@ -120,8 +124,17 @@ impl State {
             table: ResourceTable::new(),
             memory,
             phase,
+            read_environment: false,
             budget: Budget::default(),
             wasi: None,
+        }
+    }
+
+    /// Trap a guest that calls `function` in `configure`: what it would get or change there is not the plugin's in service.
+    pub(super) fn not_in_configure(&self, function: &str) -> wasmtime::Result<()> {
+        match self.phase {
+            Phase::Configure => bail!("{function} was called in configure, where it may not be"),
+            Phase::Serve => Ok(()),
         }
     }
 
@@ -133,21 +146,38 @@ impl State {
 
     /// The epoch has advanced while the guest ran: let others run, or end it.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        let budget = &mut self.budget;
-        // Until the first tick there is none to measure from; it was less than a tick.
-        let ran = if budget.ticked {
-            worker_time_ns().saturating_sub(budget.resumed.load(Ordering::Relaxed))
-        } else {
-            0
-        };
-        budget.ticked = true;
-        budget.left = budget.left.checked_sub(Duration::from_nanos(ran)).ok_or(OutOfTime)?;
-        let resumed = Arc::clone(&budget.resumed);
+        self.budget.charge()?;
+        self.budget.ticked = true;
+        let resumed = Arc::clone(&self.budget.resumed);
         let others_turn = async move {
             tokio::task::yield_now().await;
             resumed.store(worker_time_ns(), Ordering::Relaxed);
         };
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(others_turn)))
+    }
+
+    /// Wait for what the host does for the guest. The worker's time goes to others meanwhile, and is not the guest's.
+    pub(super) async fn wait<T>(&mut self, work: impl Future<Output = T> + Send) -> wasmtime::Result<T> {
+        self.budget.charge()?;
+        let done = work.await;
+        if self.budget.ticked {
+            self.budget.resumed.store(worker_time_ns(), Ordering::Relaxed);
+        }
+        Ok(done)
+    }
+}
+
+// === impl Budget ===
+
+impl Budget {
+    /// Take off what the guest ran since it last went on. Until the first tick there is nothing to measure from; it was less
+    /// than a tick.
+    fn charge(&mut self) -> Result<(), OutOfTime> {
+        if self.ticked {
+            let ran = worker_time_ns().saturating_sub(self.resumed.load(Ordering::Relaxed));
+            self.left = self.left.checked_sub(Duration::from_nanos(ran)).ok_or(OutOfTime)?;
+        }
+        Ok(())
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use wasmtime::bail;
 use wasmtime::component::Resource;
 
 use crate::limits::{self, Slot};
 use crate::plugin::bindings::sluicegate::hooks::limits::{Host, HostSlot, Rate};
-use crate::plugin::state::{Phase, State};
+use crate::plugin::state::State;
 
 impl Host for State {
     fn take(
@@ -27,9 +26,7 @@ impl Host for State {
     }
 
     fn acquire(&mut self, name: String, key: String, max: u32) -> wasmtime::Result<Option<Resource<Slot>>> {
-        if self.phase == Phase::Configure {
-            bail!("limits.acquire was called in configure, whose resources do not last");
-        }
+        self.not_in_configure("limits.acquire")?;
         let slot = self.identity.limits.acquire(&self.identity.name, &name, &key, max);
         Ok(slot.map(|slot| self.table.push(slot)).transpose()?)
     }

@@ -2,11 +2,13 @@
 
 mod clock;
 mod connection;
+mod env;
 mod limits;
 pub(super) mod log;
 mod random;
 mod request;
 mod response_head;
+mod store;
 mod types;
 
 use wasmtime::component::{HasSelf, Linker};
@@ -15,7 +17,7 @@ use super::bindings::sluicegate::hooks;
 use super::state::State;
 
 /// The interfaces of this package that a plugin may import, as they are named in a component.
-pub const INTERFACES: [&str; 8] = [
+pub const INTERFACES: [&str; 10] = [
     "sluicegate:hooks/types@0.1.0",
     "sluicegate:hooks/request@0.1.0",
     "sluicegate:hooks/response-head@0.1.0",
@@ -24,6 +26,8 @@ pub const INTERFACES: [&str; 8] = [
     "sluicegate:hooks/limits@0.1.0",
     "sluicegate:hooks/clock@0.1.0",
     "sluicegate:hooks/random@0.1.0",
+    "sluicegate:hooks/store@0.1.0",
+    "sluicegate:hooks/env@0.1.0",
 ];
 
 /// Everything a plugin may import: the interfaces above, and WASI with nothing in it, which toolchains of
@@ -37,5 +41,7 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     hooks::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     hooks::limits::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     hooks::clock::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    hooks::random::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    hooks::random::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    hooks::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    hooks::env::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
