@@ -19,7 +19,26 @@ use crate::lend::{Lender, Loan};
 use crate::reject::Error;
 use crate::request::ResponseHead;
 use crate::snapshot::Matched;
-use crate::upstream::{Channel, Connected, Link, Served};
+use crate::upstream::{Channel, Choice, Connected, Link, Served, Server, Upstream};
+use crate::worker::Worker;
+
+/// A request to be sent, whoever asks.
+pub struct Asking {
+    pub choice: Choice,
+    /// What a connection for it begins with; where that is anything, it is for no other request.
+    pub preamble: Vec<u8>,
+    /// Whether it may be sent again after a server may have seen it.
+    pub idempotent: bool,
+    pub body: Lender,
+    pub timeouts: Timeouts,
+}
+
+/// What a server answers.
+pub struct Answer<'a> {
+    pub server: &'a Server,
+    pub parts: Parts,
+    pub body: ResponseBody,
+}
 
 /// A server's answer: its head is here, its body is coming.
 struct Answered {
@@ -54,12 +73,33 @@ pub async fn run(
     let snapshot = Arc::clone(&exchange.snapshot);
     let upstream = snapshot.upstream(upstream).ok_or(Error::NoRoute)?;
     let timeouts = matched.route.timeouts;
-    let idle = Rc::clone(&exchange.connection.worker.idle);
     let choice = upstream.choice(exchange.lent.request());
-    let idempotent = exchange.lent.request().method.is_idempotent();
     let has_no_body = exchange.lent.request().method == Method::HEAD;
-    let body = Lender::new(Timed::new(body, timeouts.request_body));
-    let preamble = upstream.preamble(exchange.endpoints());
+    let asking = Asking {
+        choice,
+        preamble: upstream.preamble(exchange.endpoints()),
+        idempotent: exchange.lent.request().method.is_idempotent(),
+        body: Lender::new(Timed::new(body, timeouts.request_body)),
+        timeouts,
+    };
+    let worker = &exchange.connection.worker;
+    let Answer { server, parts, body } =
+        ask(worker, upstream, asking, |server| exchange.outgoing(matched.route, server)).await?;
+    let head = head(parts, &body, has_no_body);
+    let mut head = exchange.offer_response(matched, head).await?;
+    exchange.bring_back(&mut head.headers, upstream, choice, server);
+    Ok(answer(*head, body))
+}
+
+/// Ask one server after another, until one answers. `outgoing`: the request's head for a server.
+pub async fn ask<'a>(
+    worker: &Worker,
+    upstream: &'a Upstream,
+    asking: Asking,
+    mut outgoing: impl FnMut(&Server) -> Request<()>,
+) -> Result<Answer<'a>, Error> {
+    let Asking { choice, preamble, idempotent, body, timeouts } = asking;
+    let idle = Rc::clone(&worker.idle);
     let is_shared = preamble.is_empty();
     let mut attempts = upstream.attempts(choice, timeouts.connect, preamble);
     let mut refusal = None;
@@ -71,7 +111,7 @@ pub async fn run(
             (Err(error), None) => return Err(error.into()),
         };
         let is_kept = matches!(link, Link::Kept(_));
-        let request = exchange.outgoing(matched.route, server).map(|()| body.lend());
+        let request = outgoing(server).map(|()| body.lend());
         attempts.sending();
         match send(link, request, timeouts, body.progress()).await {
             Ok(answered) if attempts.is_failure(answered.response.status()) => {
@@ -115,10 +155,7 @@ pub async fn run(
         Served::once(serving)
     };
     let body = ResponseBody::served(Timed::new(body, timeouts.read), served);
-    let head = head(parts, &body, has_no_body);
-    let mut head = exchange.offer_response(matched, head).await?;
-    exchange.bring_back(&mut head.headers, upstream, choice, server);
-    Ok(answer(*head, body))
+    Ok(Answer { server, parts, body })
 }
 
 /// Send `request` and wait for the head of its answer.
