@@ -53,6 +53,8 @@ pub enum Content {
 /// A body as it is received.
 pub enum Received {
     Nothing,
+    /// Of a request made here.
+    Whole(Full<Bytes>),
     Http1(Incoming),
     Http2(ReceivedStream),
 }
@@ -140,6 +142,12 @@ impl ReceivedStream {
     }
 }
 
+impl From<Bytes> for Received {
+    fn from(body: Bytes) -> Self {
+        Self::Whole(Full::new(body))
+    }
+}
+
 impl From<Incoming> for Received {
     fn from(body: Incoming) -> Self {
         Self::Http1(body)
@@ -162,6 +170,7 @@ impl Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Nothing => Poll::Ready(None),
+            Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Broken),
             Self::Http2(body) => body.poll_data(cx).map_ok(Frame::data).map_err(BodyError::Reset),
         }
@@ -170,6 +179,7 @@ impl Body for Received {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Nothing => true,
+            Self::Whole(body) => body.is_end_stream(),
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.stream.is_end_stream(),
         }
@@ -178,6 +188,7 @@ impl Body for Received {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Nothing => SizeHint::with_exact(0),
+            Self::Whole(body) => body.size_hint(),
             Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.left.map_or_else(SizeHint::default, SizeHint::with_exact),
         }

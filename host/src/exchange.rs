@@ -111,6 +111,9 @@ impl Exchange<'_> {
             Target::Upstream(upstream) => Some(upstream),
             Target::Files { .. } => None,
         };
+        if !matched.plugins.is_empty() {
+            self.lent.call_outs = Some(self.connection.worker.call_outs());
+        }
         match requests::on_request(matched.plugins, self.connection.worker.index, &mut self.lent).await? {
             Decision::Pass => {}
             Decision::Respond { plugin, response } => return self.plugin_answer(&plugin, response),

@@ -1,6 +1,7 @@
 //! Sluicegate: a reverse proxy for WebSocket and HTTP applications, programmed with WebAssembly.
 
 mod body;
+mod callout;
 pub mod cli;
 pub mod config;
 mod connection;

@@ -1,11 +1,12 @@
 //! What one worker thread owns: nothing of it is shared with other workers but what is read.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::callout::CallOuts;
 use crate::drain::Draining;
 use crate::snapshot::Snapshot;
 use crate::upstream::Idle;
@@ -18,6 +19,7 @@ pub struct Worker {
     pub draining: Rc<Draining>,
     /// Connections to servers that wait for a request.
     pub idle: Rc<Idle>,
+    call_outs: OnceCell<CallOuts>,
     sessions: Cell<u64>,
     workers: u64,
 }
@@ -29,6 +31,7 @@ impl Worker {
             snapshot,
             draining: Rc::default(),
             idle: Rc::default(),
+            call_outs: OnceCell::new(),
             sessions: Cell::new(0),
             workers: workers as u64,
         }
@@ -37,6 +40,11 @@ impl Worker {
     /// The configuration that new exchanges are served by.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Where plugins' own requests are handed over; opened at first use.
+    pub fn call_outs(self: &Rc<Self>) -> CallOuts {
+        self.call_outs.get_or_init(|| CallOuts::open(self)).clone()
     }
 
     /// A number no other session of this process has had.

@@ -15,6 +15,7 @@ wasmtime::component::bindgen!({
         "sluicegate:hooks/store.set": async | trappable,
         "sluicegate:hooks/store.delete": async | trappable,
         "sluicegate:hooks/store.increment": async | trappable,
+        "sluicegate:hooks/http.send": async | trappable,
         default: trappable,
     },
     ownership: Borrowing { duplicate_if_necessary: true },
@@ -23,5 +24,7 @@ wasmtime::component::bindgen!({
         "sluicegate:hooks/response-head.response-head": super::state::LentResponse,
         "sluicegate:hooks/connection.connection": super::state::LentConnection,
         "sluicegate:hooks/limits.slot": crate::limits::Slot,
+        "sluicegate:hooks/http.request": super::host::http::Request,
+        "sluicegate:hooks/http.response": super::host::http::Response,
     },
 });

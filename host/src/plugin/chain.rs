@@ -100,6 +100,7 @@ impl Chain {
         let mut chain = Self { members: Vec::new(), lent: Lent::default(), early: Vec::new() };
         chain.lent.connection = Some(connection);
         chain.lent.request = lent.request.take();
+        chain.lent.call_outs = lent.call_outs.clone();
         let opened = chain.open_members(plugins, worker).await;
         lent.request = chain.lent.request.take();
         match opened {

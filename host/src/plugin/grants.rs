@@ -3,8 +3,13 @@
 use std::env::{self, VarError};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::Semaphore;
+
 use super::load::LoadErrorKind;
 use crate::config::{self, Grants, Isolation};
+
+/// A plugin that is asked much must not have an upstream drown in its requests.
+const IN_FLIGHT_MAX: usize = 100;
 
 /// An interface that a plugin may import only on grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +27,14 @@ pub struct Environment {
     variables: Vec<(String, Option<String>)>,
     /// Whether the log was told that another was asked for.
     told: AtomicBool,
+}
+
+/// The upstreams a plugin was granted.
+#[derive(Debug)]
+pub struct Reach {
+    upstreams: Vec<String>,
+    /// Its requests at a time, of all its instances; the next ones wait for their turn.
+    pub in_flight: Semaphore,
 }
 
 /// Refuse a plugin that imports what it was not granted. `upstreams`: the names of those it could be granted.
@@ -110,6 +123,18 @@ impl Interface {
             },
             Self::Env => Some("; NAME is the variable it reads".to_owned()),
         }
+    }
+}
+
+// === impl Reach ===
+
+impl Reach {
+    pub fn of(plugin: &config::Plugin) -> Self {
+        Self { upstreams: plugin.grants.http.clone(), in_flight: Semaphore::new(IN_FLIGHT_MAX) }
+    }
+
+    pub fn may_reach(&self, upstream: &str) -> bool {
+        self.upstreams.iter().any(|known| known == upstream)
     }
 }
 

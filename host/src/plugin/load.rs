@@ -12,7 +12,7 @@ use wasmtime::{Engine, Store};
 
 use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
 use super::cache::{Cache, Key};
-use super::grants::{self, Environment};
+use super::grants::{self, Environment, Reach};
 use super::host;
 use super::image::{self, Instrumented};
 use super::instance::{Failure, FailureReason, Instance, failure_reason, prepare};
@@ -179,6 +179,7 @@ impl Loader {
             waits: AtomicBool::new(true),
             configure_time_max: config.configure_time_max,
             environment: Environment::load(config),
+            call_outs: Reach::of(config),
         });
         let (component, configure_each) = self.configured(config, &identity, file, upstreams).await?;
         let description = component.component_type();

@@ -10,7 +10,8 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder, UpdateDeadline, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::connection_view::ConnectionView;
-use super::grants::Environment;
+use super::grants::{Environment, Reach};
+use crate::callout::CallOuts;
 use crate::limits::Limits;
 use crate::request::{RequestHead, ResponseHead};
 
@@ -31,6 +32,8 @@ pub struct Lent {
     pub request: Option<Box<RequestHead>>,
     pub response: Option<Box<ResponseHead>>,
     pub connection: Option<Box<ConnectionView>>,
+    /// The way to upstreams.
+    pub call_outs: Option<CallOuts>,
 }
 
 /// What all instances of one plugin have in common.
@@ -43,6 +46,7 @@ pub struct Identity {
     pub memory_bytes_max: usize,
     pub configure_time_max: Duration,
     pub environment: Environment,
+    pub call_outs: Reach,
     /// Whether the guest can wait for anything, so that its own running time does not bound a call.
     pub waits: AtomicBool,
 }
@@ -57,6 +61,10 @@ pub struct State {
     pub phase: Phase,
     /// Whether the guest has asked for a variable of the environment, so that its memory may hold one.
     pub read_environment: bool,
+    /// Requests of its own in the call in progress.
+    pub calls_made: u32,
+    /// Of requests and answers that it has in its hands.
+    pub held_bytes: usize,
     pub(super) budget: Budget,
     /// Made when a guest first asks: Rust plugins never do.
     wasi: Option<Box<WasiCtx>>,
@@ -125,6 +133,8 @@ impl State {
             memory,
             phase,
             read_environment: false,
+            calls_made: 0,
+            held_bytes: 0,
             budget: Budget::default(),
             wasi: None,
         }
@@ -142,6 +152,7 @@ impl State {
     pub(super) fn begin_call(&mut self, time_max: Duration) {
         self.budget.left = time_max;
         self.budget.ticked = false;
+        self.calls_made = 0;
     }
 
     /// The epoch has advanced while the guest ran: let others run, or end it.

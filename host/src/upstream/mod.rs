@@ -141,6 +141,11 @@ impl Upstream {
         version.map_or_else(Vec::new, |version| proxy_protocol::header(endpoints, version))
     }
 
+    /// The same on nobody's behalf but the proxy's own.
+    pub fn own_preamble(&self) -> Vec<u8> {
+        self.config.proxy_protocol.map(proxy_protocol::local).unwrap_or_default().to_vec()
+    }
+
     /// The `Set-Cookie` of an answer by `server`, where the client's cookie does not bring it back there already.
     pub fn set_cookie(&self, choice: Choice, server: &Server, secure: bool) -> Option<HeaderValue> {
         let sticky = self.sticky.as_ref().filter(|_| choice.sticks)?;

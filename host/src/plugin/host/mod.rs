@@ -3,6 +3,7 @@
 mod clock;
 mod connection;
 mod env;
+pub(super) mod http;
 mod limits;
 pub(super) mod log;
 mod random;
@@ -17,7 +18,7 @@ use super::bindings::sluicegate::hooks;
 use super::state::State;
 
 /// The interfaces of this package that a plugin may import, as they are named in a component.
-pub const INTERFACES: [&str; 10] = [
+pub const INTERFACES: [&str; 11] = [
     "sluicegate:hooks/types@0.1.0",
     "sluicegate:hooks/request@0.1.0",
     "sluicegate:hooks/response-head@0.1.0",
@@ -28,6 +29,7 @@ pub const INTERFACES: [&str; 10] = [
     "sluicegate:hooks/random@0.1.0",
     "sluicegate:hooks/store@0.1.0",
     "sluicegate:hooks/env@0.1.0",
+    "sluicegate:hooks/http@0.1.0",
 ];
 
 /// Everything a plugin may import: the interfaces above, and WASI with nothing in it, which toolchains of
@@ -43,5 +45,6 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     hooks::clock::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     hooks::random::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     hooks::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    hooks::env::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    hooks::env::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    hooks::http::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }

@@ -217,7 +217,7 @@ fn valid(value: &[u8]) -> Result<HeaderValue, EditError> {
 
 /// Framing, hop-by-hop and handshake fields are the host's own: an edit could make two servers read one
 /// message differently, or open a tunnel nobody agreed to.
-fn editable(name: &str) -> Result<HeaderName, EditError> {
+pub(super) fn editable(name: &str) -> Result<HeaderName, EditError> {
     let name = name.parse::<HeaderName>().map_err(|_| EditError::Invalid)?;
     let hosts_own = [
         header::CONNECTION,
