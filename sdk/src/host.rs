@@ -4,8 +4,11 @@
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::imports::{
-    clock, connection::Connection, limits, log, random, request::Request, response_head::ResponseHead,
+    clock, connection::Connection, env, http, limits, log, random, request::Request,
+    response_head::ResponseHead,
 };
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::host::{Connection, Request, ResponseHead, clock, limits, log, random};
+pub(crate) use crate::testing::host::{
+    Connection, Request, ResponseHead, clock, env, http, limits, log, random,
+};

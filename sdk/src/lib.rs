@@ -166,8 +166,10 @@
 //!   a copy of what `configure` left. What must be counted together is counted by the host: see [`limits`].
 //! * **Look at as little as you can.** What no plugin wants to see costs next to nothing:
 //!   [`Connection::inspect`] says which messages a session still wants.
-//! * **A hook has a time limit and must not wait.** There are no threads, files, sockets or environment;
-//!   `std::time::Instant::now` panics. [`clock`] and [`random`] stand in.
+//! * **A hook has a time limit.** There are no threads, files or sockets; `std::time::Instant::now` panics. [`clock`] and
+//!   [`random`] stand in. Only what is on grant waits, and is not counted: requests of its own by [`http`].
+//! * **What reaches beyond the exchange is on grant**: `grants` of the configuration lists what [`env`] and [`http`] may
+//!   reach, and a plugin that uses more does not load.
 //! * **A panic costs what it was about**: the request (500) or the session (1011). The log has its words.
 //! * **Say why.** [`log`] lines carry the plugin's name and the exchange; a [`ConfigureError`] is read by
 //!   somebody who does not have the source.
@@ -191,6 +193,8 @@ mod response;
 mod text;
 
 pub mod clock;
+pub mod env;
+pub mod http;
 pub mod limits;
 pub mod log;
 pub mod prelude;

@@ -41,7 +41,7 @@ pub use crate::{
     ClientCertificate, CloseInfo, CloseReason, Closer, ConfigureError, Connection, EditError, HeaderField,
     Message, MessageKinds, MessageVerdict, NoSettings, Plugin, Request, RequestHook, RequestKey,
     RequestVerdict, Response, ResponseHead, ResponseHook, SendError, Session, SessionHook, Side, clock,
-    export, limits, log, random,
+    env, export, http, limits, log, random,
 };
 #[doc(no_inline)]
 pub use serde::Deserialize;

@@ -1,6 +1,7 @@
 //! Numbers to enums, called by the generated bindings. The cases stand in the contract's order, which a
 //! published interface never changes; the other direction is `as i32`.
 
+use crate::http::HttpError;
 use crate::{Closer, EditError, SendError, Side};
 
 impl Side {
@@ -41,6 +42,19 @@ impl SendError {
             0 => Self::Closing,
             1 => Self::TooLarge,
             _ => Self::Backlog,
+        }
+    }
+}
+
+impl HttpError {
+    pub(crate) fn _lift(discriminant: u8) -> Self {
+        match discriminant {
+            0 => Self::NotGranted,
+            1 => Self::Invalid,
+            2 => Self::Timeout,
+            3 => Self::Unreachable,
+            4 => Self::TooLarge,
+            _ => Self::TooMany,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The host's functions, as far as a test needs them. Same names and signatures as the contract's.
 
 pub(crate) use super::connection::Connection;
+pub(crate) use super::http;
 pub(crate) use super::request::Request;
 pub(crate) use super::response::ResponseHead;
 
@@ -88,6 +89,27 @@ pub(crate) mod random {
 
     pub(crate) fn reset() {
         STATE.set(0);
+    }
+}
+
+pub(crate) mod env {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+
+    thread_local! {
+        static VARIABLES: RefCell<HashMap<String, String>> = RefCell::default();
+    }
+
+    pub(crate) fn get(name: &str) -> Option<String> {
+        VARIABLES.with_borrow(|variables| variables.get(name).cloned())
+    }
+
+    pub(crate) fn set(name: &str, value: &str) {
+        VARIABLES.with_borrow_mut(|variables| variables.insert(name.to_owned(), value.to_owned()));
+    }
+
+    pub(crate) fn reset() {
+        VARIABLES.with_borrow_mut(HashMap::clear);
     }
 }
 

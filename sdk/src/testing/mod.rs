@@ -42,16 +42,20 @@
 mod connection;
 mod fields;
 pub(crate) mod host;
+pub(crate) mod http;
 mod request;
 mod response;
 
 use std::time::Duration;
 
 pub use connection::ConnectionBuilder;
+pub use http::SentRequest;
 pub use request::RequestBuilder;
 pub use response::ResponseHeadBuilder;
 
+use crate::Response;
 use crate::error::ConfigureError;
+use crate::http::HttpError;
 use crate::log::Level;
 use crate::plugin::{self, Plugin};
 
@@ -98,6 +102,31 @@ pub fn advance(duration: Duration) {
     host::clock::advance(duration);
 }
 
+/// Set a variable that the plugin was granted.
+///
+/// ```
+/// use sluicegate_sdk::{env, testing};
+///
+/// testing::set_env("API_TOKEN", "s3cret");
+/// assert_eq!(env::get("API_TOKEN").as_deref(), Some("s3cret"));
+/// ```
+pub fn set_env(name: &str, value: &str) {
+    host::env::set(name, value);
+}
+
+/// Grant the plugin an upstream, whose servers answer like this.
+///
+/// ```
+/// use sluicegate_sdk::{Response, http, testing};
+///
+/// testing::upstream("auth", |sent| Ok(Response::text(200, sent.path.clone())));
+/// assert_eq!(http::Request::get("/whoami").send("auth")?.text(), "/whoami");
+/// # Ok::<(), http::HttpError>(())
+/// ```
+pub fn upstream(name: &str, answering: impl Fn(&SentRequest) -> Result<Response, HttpError> + 'static) {
+    http::answer(name, answering);
+}
+
 /// The lines logged in this thread so far.
 ///
 /// ```
@@ -111,7 +140,7 @@ pub fn logs() -> Vec<(Level, String)> {
     host::log::lines()
 }
 
-/// Begin anew: clock, limits, random numbers and log lines of this thread.
+/// Begin anew: clock, limits, random numbers, log lines, variables and upstreams of this thread.
 ///
 /// ```
 /// use sluicegate_sdk::{log, testing};
@@ -122,6 +151,8 @@ pub fn logs() -> Vec<(Level, String)> {
 /// ```
 pub fn reset() {
     host::clock::reset();
+    host::env::reset();
+    http::reset();
     host::limits::reset();
     host::log::reset();
     host::random::reset();
