@@ -25,12 +25,13 @@ use crate::guard::{self, Guard, Linger, lingering_close};
 use crate::handover::start_session;
 use crate::http2;
 use crate::leg::Leg;
+use crate::listeners::Listener;
 use crate::proxy_protocol::{self, AcceptError, Endpoints};
 use crate::reject::Error;
-use crate::server::{Held, Listener};
 use crate::stall::Stall;
 use crate::tls::{Established, HandshakeError};
 use crate::worker::Worker;
+use crate::workers::Held;
 
 /// hyper's buffer must hold a whole head, and then some.
 const BUFFER_SPARE_BYTES: usize = 16 * 1024;

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use tracing::field::display;
 
 use crate::leg::Leg;
-use crate::server::Held;
 use crate::session::{Ended, Opened, Session};
 use crate::upgrade::{About, Upgraded};
 use crate::worker::Worker;
+use crate::workers::Held;
 
 /// A task no larger than it must be: there may be many, and they live long. `held`: where the connection is the session's
 /// alone, it is counted as long as the session lives.

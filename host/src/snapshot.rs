@@ -15,13 +15,17 @@ use crate::upstream::{Registry, Upstream};
 #[derive(Debug)]
 pub struct Snapshot {
     pub config: Config,
+    /// Its number; those that were in service before have lower ones.
+    pub generation: u64,
+    /// All of them, whether or not a route has them.
+    pub plugins: Arc<[Arc<Plugin>]>,
     pub upstreams: Vec<Arc<Upstream>>,
     pub upstream_names: Arc<[String]>,
     /// By listener; none where it speaks no TLS.
     pub acceptors: Vec<Option<Arc<Acceptor>>>,
     routes: Routes,
     /// By route.
-    plugins: Vec<Vec<Arc<Plugin>>>,
+    plugins_of_routes: Vec<Vec<Arc<Plugin>>>,
 }
 
 /// What of a configuration cannot be used, though it could be read.
@@ -45,33 +49,39 @@ pub struct Matched<'a> {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// Load `config`'s certificates and plugins; all that cannot be used are told, not only the first.
-    pub async fn load(config: Config, loader: &Loader, servers: &Registry) -> Result<Self, Vec<LoadError>> {
-        let mut plugins = Vec::new();
+    /// Load `config`'s plugins and certificates; all that cannot be used are told, not only the first. What has not changed
+    /// since `before`, which is in service, is taken from there.
+    pub async fn load(
+        config: Config,
+        loader: &Loader,
+        servers: &Registry,
+        before: Option<&Self>,
+    ) -> Result<Self, Vec<LoadError>> {
         let mut errors = Vec::new();
-        let acceptors = config.listeners.iter().map(|listener| {
-            let acceptor = listener.tls.as_ref().map(|tls| Acceptor::load(tls).map(Arc::new));
-            acceptor.transpose().unwrap_or_else(|error| {
-                errors.push(LoadError::Tls { address: listener.address, error });
-                None
-            })
-        });
-        let acceptors = acceptors.collect();
-        let mut upstreams = Vec::new();
-        for upstream in &config.upstreams {
-            match upstream.tls.as_ref().map(|tls| Connector::load(tls).map(Arc::new)).transpose() {
-                Ok(connector) => {
-                    upstreams.push(Arc::new(Upstream::new(upstream, connector.as_ref(), servers)));
-                }
-                Err(error) => errors.push(LoadError::Upstream { name: upstream.name.clone(), error }),
-            }
-        }
         let upstream_names: Arc<[_]> =
             config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        let mut plugins = Vec::new();
+        let in_service = before.map_or(&[][..], |before| &before.plugins);
         for plugin in &config.plugins {
-            match loader.load(plugin, &upstream_names).await {
+            match loader.load_or_keep(plugin, &upstream_names, in_service).await {
                 Ok(plugin) => plugins.push(plugin),
                 Err(error) => errors.push(error.into()),
+            }
+        }
+        let mut upstreams = Vec::new();
+        for upstream in &config.upstreams {
+            match load_upstream(upstream, servers, before) {
+                Ok(upstream) => upstreams.push(upstream),
+                Err(error) => {
+                    errors.push(LoadError::Upstream { name: upstream.name.clone(), error });
+                }
+            }
+        }
+        let mut acceptors = Vec::new();
+        for listener in &config.listeners {
+            match load_acceptor(listener, before) {
+                Ok(acceptor) => acceptors.push(acceptor),
+                Err(error) => errors.push(LoadError::Tls { address: listener.address, error }),
             }
         }
         if !errors.is_empty() {
@@ -81,7 +91,9 @@ impl Snapshot {
             route.plugins.iter().filter_map(|index| plugins.get(index.0)).map(Arc::clone).collect()
         };
         Ok(Self {
-            plugins: config.routes.iter().map(of_route).collect(),
+            generation: before.map_or(0, |before| before.generation + 1),
+            plugins_of_routes: config.routes.iter().map(of_route).collect(),
+            plugins: plugins.into(),
             routes: Routes::new(&config.routes),
             upstreams,
             acceptors,
@@ -93,11 +105,40 @@ impl Snapshot {
     pub fn route(&self, host: &[u8], path: &str) -> Result<Option<Matched<'_>>, Ambiguous> {
         let Some(at) = self.routes.find(host, path)? else { return Ok(None) };
         let route = self.config.routes.get(at);
-        let plugins = self.plugins.get(at).map_or(&[][..], Vec::as_slice);
+        let plugins = self.plugins_of_routes.get(at).map_or(&[][..], Vec::as_slice);
         Ok(route.map(|route| Matched { route, plugins }))
     }
 
     pub fn upstream(&self, index: UpstreamIndex) -> Option<&Upstream> {
         self.upstreams.get(index.0).map(Arc::as_ref)
     }
+}
+
+/// The same one where it is to be the same, with its turns and the connections that wait for requests. Over TLS it is made
+/// anew, as its files may be others.
+fn load_upstream(
+    config: &config::Upstream,
+    servers: &Registry,
+    before: Option<&Snapshot>,
+) -> Result<Arc<Upstream>, tls::ConnectorError> {
+    let connector = config.tls.as_ref().map(|tls| Connector::load(tls).map(Arc::new)).transpose()?;
+    let known = before.and_then(|before| before.upstreams.iter().find(|known| known.config == *config));
+    Ok(match known.filter(|_| connector.is_none()) {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(Upstream::new(config, connector.as_ref(), servers)),
+    })
+}
+
+/// None where the listener speaks no TLS.
+fn load_acceptor(
+    listener: &config::Listener,
+    before: Option<&Snapshot>,
+) -> Result<Option<Arc<Acceptor>>, tls::FileError> {
+    let Some(tls) = &listener.tls else { return Ok(None) };
+    let known = before.and_then(|before| {
+        let mut listeners = before.config.listeners.iter().zip(&before.acceptors);
+        listeners.find(|(known, _)| known.address == listener.address)?.1.as_ref()
+    });
+    let acceptor = known.map_or_else(|| Acceptor::load(tls), |known| known.successor(tls))?;
+    Ok(Some(Arc::new(acceptor)))
 }

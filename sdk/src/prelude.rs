@@ -40,8 +40,8 @@ pub use crate::testing;
 pub use crate::{
     ClientCertificate, CloseInfo, CloseReason, Closer, ConfigureError, Connection, EditError, HeaderField,
     Message, MessageKinds, MessageVerdict, NoSettings, Plugin, Request, RequestHook, RequestKey,
-    RequestVerdict, Response, ResponseHead, ResponseHook, SendError, Session, SessionHook, Side, clock,
-    env, export, http, limits, log, random,
+    RequestVerdict, Response, ResponseHead, ResponseHook, SendError, Session, SessionHook, Side, clock, env,
+    export, http, limits, log, random,
 };
 #[doc(no_inline)]
 pub use serde::Deserialize;

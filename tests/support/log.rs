@@ -44,6 +44,12 @@ impl Log {
         eventually(format_args!("a log line with {words:?}"), look).await
     }
 
+    /// The same of the lines after the first `before` of them.
+    pub async fn nth_line(&self, before: usize, words: &[&str]) -> String {
+        let look = || self.lines().into_iter().filter(|line| has_all(line, words)).nth(before);
+        eventually(format_args!("log line {} with {words:?}", before + 1), look).await
+    }
+
     /// The first line with all of these, none of which has come so far.
     pub fn assert_none(&self, words: &[&str]) {
         assert_eq!(self.count(words), 0, "a log line with {words:?}");

@@ -20,7 +20,7 @@ pub struct Proxy {
     address: SocketAddr,
     log: Log,
     /// Holds the configuration file.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A proxy in front of one upstream, called `app`.
@@ -73,7 +73,7 @@ impl Proxy {
             line = log.line(&["listening", "address="]) => listening_address(&line),
             status = child.wait() => panic!("the proxy ended with {status:?}:\n{}", log.lines().join("\n")),
         };
-        Self { child, address, log, _folder: folder }
+        Self { child, address, log, folder }
     }
 
     /// The address of its first listener.
@@ -89,10 +89,47 @@ impl Proxy {
         self.child.id().expect("a running proxy")
     }
 
+    /// The folder its configuration file is in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Write another configuration into its file; nothing is said of it to the process.
+    pub fn write_config(&self, config: &str) {
+        let unfinished = self.folder().join("unfinished");
+        fs::write(&unfinished, config).unwrap();
+        fs::rename(unfinished, self.folder().join("sluicegate.toml")).unwrap();
+    }
+
+    /// Send SIGHUP.
+    pub async fn hang_up(&self) {
+        self.signal("-HUP").await;
+    }
+
+    /// Have it reload: the line of its log that says what has changed.
+    pub async fn reload(&self) -> String {
+        self.reloaded_after(&["configuration reloaded"]).await
+    }
+
+    /// The same where it should refuse; all it says is in the log then.
+    pub async fn refuse_to_reload(&self) {
+        self.reloaded_after(&["ERROR", "configuration not changed"]).await;
+    }
+
     /// Send SIGTERM.
     pub async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    async fn reloaded_after(&self, words: &[&str]) -> String {
+        let before = self.log.count(words);
+        self.hang_up().await;
+        self.log.nth_line(before, words).await
+    }
+
+    async fn signal(&self, signal: &str) {
         let id = self.process_id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
+        let status = Command::new("kill").args([signal, &id]).status().await.unwrap();
         assert!(status.success());
     }
 
@@ -165,10 +202,15 @@ impl ProxyBuilder {
     }
 
     pub async fn start(self) -> Proxy {
+        Proxy::start(&self.config()).await
+    }
+
+    /// The text of its configuration.
+    pub fn config(self) -> String {
         let Self { upstreams, server, listener, route, plugin_names, plugins } = self;
         let listener = config::listener(&listener);
         let route = config::route("app", &format!("plugins = {plugin_names:?}\n{route}"));
-        Proxy::start(&format!("[server]\n{server}\n{listener}\n{upstreams}\n{plugins}\n{route}")).await
+        format!("[server]\n{server}\n{listener}\n{upstreams}\n{plugins}\n{route}")
     }
 
     fn listed(mut self, name: &str, file: &Path, keys: &str) -> Self {

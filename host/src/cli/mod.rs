@@ -2,6 +2,7 @@
 
 mod build;
 mod inspect;
+mod reload;
 mod serve;
 
 use std::net::SocketAddr;
@@ -32,6 +33,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Have a running proxy read its configuration again; SIGHUP does the same
+    Reload(ReloadArguments),
     /// Build and look at plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -51,6 +54,20 @@ struct RunArguments {
     /// A plugin without settings; may be repeated, and runs in this order
     #[arg(long, value_name = "FILE")]
     plugin: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct ReloadArguments {
+    /// Check this configuration file first, and tell the process that its [server] pid-file names
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Tell the process that holds this file
+    #[arg(long, value_name = "FILE", conflicts_with = "pid")]
+    pid_file: Option<PathBuf>,
+    /// Tell the process with this number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pid: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +102,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(arguments) => serve::run(arguments),
         Command::Check { config } => serve::check(&config),
+        Command::Reload(arguments) => reload::run(arguments),
         Command::Plugin(PluginCommand::Build { folders }) => build::run(folders),
         Command::Plugin(PluginCommand::Inspect { file }) => inspect::run(&file),
     };

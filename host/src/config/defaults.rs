@@ -24,6 +24,8 @@ impl Default for Server {
             workers: cores.min(WORKERS_MAX),
             shutdown_grace: Duration::from_secs(30),
             plugin_cache: PluginCache::Default,
+            pid_file: None,
+            watch: None,
         }
     }
 }

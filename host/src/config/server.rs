@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::field::Field;
+use super::field::{DURATION_MAX, Field};
 use super::reader::Section;
 use super::tls;
 use super::types::{Listener, PluginCache, RealIpHeader, Server};
@@ -16,6 +17,7 @@ use super::units::KIB;
 pub(super) const WORKERS_MAX: usize = 1_024;
 const HEADER_BYTES: RangeInclusive<usize> = KIB..=64 * KIB;
 const HEADERS: RangeInclusive<usize> = 1..=1_000;
+const WATCH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=DURATION_MAX;
 const STREAMS: RangeInclusive<u32> = 1..=1_000;
 
 const NETWORK: &str = r#"a network such as "10.0.0.0/8" or an address such as "::1""#;
@@ -27,6 +29,10 @@ pub(super) fn read_server(section: &mut Section<'_>) -> Server {
     section.set(&mut server.workers, "workers", |field| field.whole_number(1..=WORKERS_MAX));
     section.set(&mut server.shutdown_grace, "shutdown-grace", Field::any_duration);
     section.set(&mut server.plugin_cache, "plugin-cache", plugin_cache);
+    server.pid_file = section.optional("pid-file", |field| {
+        field.parsed("the path of a file", |text| (!text.is_empty()).then(|| field.source().resolve(text)))
+    });
+    server.watch = section.optional("watch", |field| field.duration(WATCH_INTERVAL));
     server
 }
 

@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 94, "{keys:?}");
+    assert_eq!(keys.len(), 96, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 97);
+    assert_eq!(lines_seen, 99);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -134,6 +134,8 @@ fn every_key_is_read() {
         [server]
         workers = 3
         shutdown-grace = "1m"
+        pid-file = "run/sluicegate.pid"
+        watch = "100ms"
         [[listener]]
         address = "[::1]:80"
         trusted-proxies = ["10.0.0.0/8", "::1"]
@@ -220,8 +222,13 @@ fn every_key_is_read() {
     "#;
     let config = Config::parse(text, "a.toml", &folder("fixtures")).unwrap();
     let milliseconds = Duration::from_millis;
-    let server =
-        Server { workers: 3, shutdown_grace: Duration::from_secs(60), plugin_cache: PluginCache::Default };
+    let server = Server {
+        workers: 3,
+        shutdown_grace: Duration::from_secs(60),
+        plugin_cache: PluginCache::Default,
+        pid_file: Some(folder("fixtures").join("run/sluicegate.pid")),
+        watch: Some(milliseconds(100)),
+    };
     assert_eq!(config.server, server);
     let listener = Listener {
         address: "[::1]:80".parse().unwrap(),

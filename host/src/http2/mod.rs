@@ -27,10 +27,10 @@ use crate::drain::DrainWatch;
 use crate::guard::http2::{Abuse, FrameGuard};
 use crate::guard::{self, Deadline, Linger, lingering_close};
 use crate::leg::Leg;
-use crate::server::Held;
 use crate::stall::Stall;
 use crate::tls::ClientCertificate;
 use crate::worker::Worker;
+use crate::workers::Held;
 use stream::Stream;
 
 /// What a client may send on a stream before it is read. All its streams together may have as much each, so that one that is

@@ -18,6 +18,7 @@ use super::image::{self, Instrumented};
 use super::instance::{Failure, FailureReason, Instance, failure_reason, prepare};
 use super::member::Shared;
 use super::state::{Identity, Phase, State};
+use super::version::Version;
 use crate::config;
 use crate::limits::Limits;
 
@@ -45,6 +46,7 @@ pub struct Plugin {
     pub(super) hooks: Hooks,
     /// Settings to give to each new instance, where no image could be taken.
     pub(super) configure_each: Option<String>,
+    pub(super) version: Version,
     /// By worker: instances between requests. Only its own worker takes from it, so the lock is never waited for.
     idle: Box<[Mutex<Vec<Instance>>]>,
     /// By worker: the instance that takes new sessions, where sessions share; kept alive by them.
@@ -145,6 +147,10 @@ impl Loader {
         Ok(Self { engine, linker, limits, workers, cache })
     }
 
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Read, check, compile, configure and try `config`'s plugin. `upstreams`: the names of those there are.
     pub async fn load(
         &self,
@@ -170,6 +176,7 @@ impl Loader {
     ) -> Result<Arc<Plugin>, LoadErrorKind> {
         let file = fs::read(&config.file).map_err(LoadErrorKind::Read)?;
         check_digest(&file, config.digest)?;
+        let version = Version::of(&file);
         let identity = Arc::new(Identity {
             name: config.name.as_str().into(),
             limits: Arc::clone(&self.limits),
@@ -196,6 +203,7 @@ impl Loader {
             identity,
             pre,
             configure_each,
+            version,
             idle: (0..self.workers.max(1)).map(|_| Mutex::default()).collect(),
             shared: (0..self.workers.max(1)).map(|_| Mutex::default()).collect(),
         }))
@@ -375,9 +383,17 @@ impl Plugin {
     pub fn put_back(&self, worker: usize, instance: Instance) {
         if let Some(idle) = self.idle.get(worker) {
             let mut idle = lock(idle);
-            if idle.len() < POOLED_PER_WORKER_MAX {
+            // Asked under the lock: whoever retires a plugin drops what is idle after it has said so.
+            if idle.len() < POOLED_PER_WORKER_MAX && self.replaced_at().is_none() {
                 idle.push(instance);
             }
+        }
+    }
+
+    pub(super) fn drop_idle(&self) {
+        for idle in &self.idle {
+            let instances = std::mem::take(&mut *lock(idle));
+            drop(instances);
         }
     }
 }

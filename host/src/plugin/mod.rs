@@ -7,9 +7,11 @@
 
 mod bindings;
 pub mod cache;
+mod capacity;
 pub mod chain;
 pub mod connection_view;
 pub mod engine;
+pub mod engines;
 mod grants;
 pub(crate) mod host;
 mod image;
@@ -18,6 +20,7 @@ pub mod load;
 mod member;
 pub mod requests;
 mod state;
+mod version;
 
 pub use bindings::exports::sluicegate::hooks::session_hook::{CloseInfo, Closer};
 pub use bindings::sluicegate::hooks::connection::MessageKinds;

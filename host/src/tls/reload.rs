@@ -1,7 +1,5 @@
 //! Certificates that are replaced on disk, as they are every few weeks, come into use without a restart.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::server::Acceptor;
 use crate::config::Tls;
-
-/// What shows that a file is another one now: modification time, inode and size. None: it is not there.
-type Stamp = Option<(i64, i64, u64, u64)>;
+use crate::file_stamp::{Stamp, stamp};
 
 /// Look after the files of one listener as long as it serves.
 pub async fn watch(acceptor: Arc<Acceptor>) {
@@ -49,9 +45,5 @@ fn files(tls: &Tls) -> impl Iterator<Item = &Path> {
 }
 
 fn stamps(tls: &Tls) -> Vec<Stamp> {
-    let stamp = |file: &Path| {
-        let metadata = fs::metadata(file).ok()?;
-        Some((metadata.mtime(), metadata.mtime_nsec(), metadata.ino(), metadata.size()))
-    };
     files(tls).map(stamp).collect()
 }

@@ -84,6 +84,14 @@ impl Acceptor {
         Ok(Self { tls: tls.clone(), current })
     }
 
+    /// One that is to follow this one, perhaps with other settings. Clients resume their sessions if they still may.
+    pub fn successor(&self, tls: &Tls) -> Result<Self, FileError> {
+        let before = self.current.load();
+        let before = (self.tls.client_certificates == tls.client_certificates).then_some(&**before);
+        let current = ArcSwap::from_pointee(Current::load(tls, before)?);
+        Ok(Self { tls: tls.clone(), current })
+    }
+
     /// Take what is in the files now. Where it cannot be used, all stays as it is. Connections that are open, and those
     /// in a handshake, keep what they began with.
     pub fn reload(&self) -> Result<(), FileError> {

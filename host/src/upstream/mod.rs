@@ -35,7 +35,7 @@ pub use self::attempts::{Attempts, Connected, Link};
 pub use self::registry::Registry;
 pub use self::reuse::{Channel, Idle, Served};
 pub use self::server::{Server, Serving};
-pub use self::watch::watch;
+pub use self::watch::{Watch, watch};
 
 /// A named pool of servers.
 #[derive(Debug)]

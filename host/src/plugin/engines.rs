@@ -1,0 +1,102 @@
+//! The engines of a process: one at first, and another when a configuration comes along that needs a larger pool. The old
+//! one lives as long as a plugin that was compiled for it.
+
+use wasmtime::{Engine, EngineWeak};
+
+use super::engine::{self, PoolSize};
+
+/// Address space that all pools together may reserve, of the 128 TiB a process has.
+const RESERVED_BYTES_MAX: u64 = 96 << 40;
+
+/// Why there is no engine for a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(
+        "its plugins need a pool of {wanted_gib} GiB of address space, and open sessions still hold pools of {held_gib} GiB: \
+         expected a smaller memory-max, or another try when they have ended"
+    )]
+    NoSpace { wanted_gib: u64, held_gib: u64 },
+    #[error("cannot start the plugin engine: {0}")]
+    Failed(String),
+}
+
+/// Those that are alive.
+#[derive(Default)]
+pub struct Engines {
+    /// The newest.
+    last: Option<(PoolSize, Engine)>,
+    /// All with the address space they reserve.
+    all: Vec<(EngineWeak, u64)>,
+}
+
+// === impl Engines ===
+
+impl Engines {
+    /// The newest where its pool is large enough, or else a new one.
+    pub fn get(&mut self, size: PoolSize) -> Result<Engine, EngineError> {
+        if let Some((_, engine)) = self.last.as_ref().filter(|(last, _)| last.holds(&size)) {
+            return Ok(engine.clone());
+        }
+        let wanted = size.reserved_bytes();
+        let held = self.held_bytes();
+        if held.saturating_add(wanted) > RESERVED_BYTES_MAX {
+            return Err(EngineError::NoSpace { wanted_gib: wanted >> 30, held_gib: held >> 30 });
+        }
+        let engine = engine::new(size).map_err(|error| EngineError::Failed(format!("{error:#}")))?;
+        if self.last.is_some() {
+            tracing::info!(
+                instances_max = size.instances_max,
+                memory_bytes_max = size.memory_bytes_max,
+                "a larger pool of plugin instances was made"
+            );
+        }
+        self.all.push((engine.weak(), wanted));
+        self.last = Some((size, engine.clone()));
+        Ok(engine)
+    }
+
+    fn held_bytes(&mut self) -> u64 {
+        self.all.retain(|(engine, _)| engine.upgrade().is_some());
+        self.all.iter().map(|(_, bytes)| bytes).fold(0, |sum, bytes| sum.saturating_add(*bytes))
+    }
+}
+
+impl std::fmt::Debug for Engines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engines").field("alive", &self.all.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: PoolSize = PoolSize { instances_max: 4, memory_bytes_max: 1 << 16 };
+
+    #[test]
+    fn an_engine_is_made_when_a_larger_pool_is_needed_and_gone_with_its_last_user() {
+        let mut engines = Engines::default();
+        let first = engines.get(SMALL).unwrap();
+        assert!(Engine::same(&first, &engines.get(PoolSize { instances_max: 2, ..SMALL }).unwrap()));
+        let larger = PoolSize { memory_bytes_max: 1 << 20, ..SMALL };
+        let second = engines.get(larger).unwrap();
+        assert!(!Engine::same(&first, &second));
+        assert_eq!(engines.held_bytes(), 4 * ((1 << 16) + (1 << 20)));
+        assert!(Engine::same(&second, &engines.get(SMALL).unwrap()));
+        drop(first);
+        // The thread that advances its epoch holds it for moments.
+        while engines.held_bytes() > 4 << 20 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_the_address_space_is_refused_with_what_holds_it() {
+        let mut engines = Engines::default();
+        let engine = engines.get(SMALL).unwrap();
+        engines.all.push((engine.weak(), RESERVED_BYTES_MAX - (1 << 30)));
+        let error = engines.get(PoolSize { instances_max: 32, memory_bytes_max: 1 << 30 }).unwrap_err();
+        assert!(error.to_string().contains("need a pool of 32 GiB of address space"), "{error}");
+        assert!(error.to_string().contains("hold pools of 98303 GiB"), "{error}");
+    }
+}

@@ -1,0 +1,195 @@
+//! From a configuration to a snapshot ready to be put in service: at the start, and again at each reload.
+//!
+//! All of it happens in a thread of its own. Compiling a plugin takes seconds of every core there is, and neither the
+//! workers nor accepting may wait for that; so the thread, and those that compile for it, have a lower priority.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::{io, thread};
+
+use tokio::runtime::LocalRuntime;
+use tokio::sync::oneshot;
+
+use crate::config::{Config, Errors, PluginCache};
+use crate::file_stamp::{Stamp, stamp};
+use crate::limits::Limits;
+use crate::plugin::cache::Cache;
+use crate::plugin::engine::PoolSize;
+use crate::plugin::engines::{EngineError, Engines};
+use crate::plugin::load::Loader;
+use crate::snapshot::{LoadError, Snapshot};
+use crate::upstream::Registry;
+
+/// How far the thread stands back (nice(2)): a worker that has something to do gets ten times its share.
+const NICENESS: i32 = 10;
+
+/// Where the configuration is, each time it is read.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    File(PathBuf),
+    /// What the command line says; the plugins are in files.
+    Parts {
+        listen: SocketAddr,
+        upstream: Vec<String>,
+        plugins: Vec<PathBuf>,
+    },
+}
+
+/// The thread that makes snapshots, one after another.
+#[derive(Debug)]
+pub struct Preparer {
+    orders: SyncSender<Order>,
+}
+
+/// What came of an order.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What it was made of, as it was just before it was read.
+    pub files: Vec<(PathBuf, Stamp)>,
+    pub snapshot: Result<Box<Snapshot>, Refused>,
+}
+
+/// Why a configuration cannot be put in service: all reasons, each one line of its text.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("{0}")]
+    Config(Errors),
+    #[error("{}", lines(.0))]
+    Load(Vec<LoadError>),
+    #[error("{0}")]
+    Engine(#[from] EngineError),
+}
+
+struct Order {
+    /// What is in service.
+    before: Option<Arc<Snapshot>>,
+    prepared: oneshot::Sender<Prepared>,
+}
+
+/// What the thread has, from one snapshot to the next.
+struct Maker {
+    origin: Origin,
+    descriptors: u64,
+    limits: Arc<Limits>,
+    servers: Registry,
+    engines: Engines,
+    loader: Option<Loader>,
+}
+
+// === impl Origin ===
+
+impl Origin {
+    fn read(&self) -> Result<Config, Errors> {
+        match self {
+            Self::File(file) => Config::load(file),
+            Self::Parts { listen, upstream, plugins } => Config::from_parts(*listen, upstream, plugins),
+        }
+    }
+}
+
+// === impl Preparer ===
+
+impl Preparer {
+    /// `descriptors`: as many as the process may have, which bounds its sessions.
+    pub fn start(origin: Origin, descriptors: u64) -> io::Result<Self> {
+        let servers = Registry::new().map_err(io::Error::other)?;
+        let (orders, waiting) = sync_channel(1);
+        let maker = Maker {
+            origin,
+            descriptors,
+            limits: Arc::default(),
+            servers,
+            engines: Engines::default(),
+            loader: None,
+        };
+        let (started, starting) = sync_channel(1);
+        thread::Builder::new().name("preparer".to_owned()).spawn(move || {
+            // The threads that compile are this one's children, and inherit it. Where it is not allowed, so be it.
+            let _ = rustix::process::nice(NICENESS);
+            match LocalRuntime::new() {
+                Ok(runtime) => {
+                    drop(started.send(Ok(())));
+                    runtime.block_on(maker.work(&waiting));
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        })?;
+        starting.recv().map_err(io::Error::other)??;
+        Ok(Self { orders })
+    }
+
+    /// Read the configuration and make all of it ready; what is as it was `before`, which is in service, is kept.
+    pub async fn prepare(&self, before: Option<Arc<Snapshot>>) -> Prepared {
+        let (prepared, answer) = oneshot::channel();
+        let ordered = self.orders.try_send(Order { before, prepared });
+        let answer = match ordered {
+            Ok(()) => answer.await.ok(),
+            Err(_) => None,
+        };
+        let gone = || EngineError::Failed("its thread is gone or busy".to_owned());
+        answer.unwrap_or_else(|| Prepared { files: Vec::new(), snapshot: Err(gone().into()) })
+    }
+}
+
+// === impl Maker ===
+
+impl Maker {
+    /// One order after another, until nobody can give any more.
+    async fn work(mut self, orders: &Receiver<Order>) {
+        while let Ok(Order { before, prepared }) = orders.recv() {
+            drop(prepared.send(self.make(before.as_deref()).await));
+        }
+    }
+
+    async fn make(&mut self, before: Option<&Snapshot>) -> Prepared {
+        let mut files = Vec::new();
+        let mut look = |file: &PathBuf| files.push((file.clone(), stamp(file)));
+        if let Origin::File(file) = &self.origin {
+            look(file);
+        }
+        let config = match self.origin.read() {
+            Ok(config) => config,
+            Err(errors) => return Prepared { files, snapshot: Err(Refused::Config(errors)) },
+        };
+        config.plugins.iter().for_each(|plugin| look(&plugin.file));
+        Prepared { files, snapshot: self.load(config, before).await.map(Box::new) }
+    }
+
+    async fn load(&mut self, config: Config, before: Option<&Snapshot>) -> Result<Snapshot, Refused> {
+        let engine = self.engines.get(PoolSize::of(&config, self.descriptors))?;
+        // As many workers as there are, whatever the configuration says now.
+        let server = before.map_or(&config, |before| &before.config).server.clone();
+        let loader = match self.loader.take().filter(|loader| loader.is_for(&engine)) {
+            Some(loader) => loader,
+            None => {
+                let cache = open_cache(&server.plugin_cache);
+                let loader = Loader::new(engine, Arc::clone(&self.limits), server.workers, cache);
+                loader.map_err(|error| EngineError::Failed(format!("{error:#}")))?
+            }
+        };
+        let snapshot = Snapshot::load(config, &loader, &self.servers, before).await;
+        self.loader = Some(loader);
+        snapshot.map_err(Refused::Load)
+    }
+}
+
+/// The cache the configuration asks for. A start without one is slow and nothing worse.
+fn open_cache(wanted: &PluginCache) -> Option<Cache> {
+    let folder = match wanted {
+        PluginCache::Off => return None,
+        PluginCache::Default => Cache::default_folder()?,
+        PluginCache::Folder(folder) => folder.clone(),
+    };
+    let opened = Cache::open(&folder);
+    opened
+        .inspect_err(
+            |error| tracing::warn!(folder = %folder.display(), %error, "compiled plugins are not kept"),
+        )
+        .ok()
+}
+
+fn lines(errors: &[LoadError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
