@@ -59,11 +59,13 @@ pub enum Received {
     Http2(ReceivedStream),
 }
 
-/// A request's body on a stream of HTTP/2. Its trailers end here, as they do over HTTP/1.1.
+/// A body on a stream of HTTP/2, of a request or an answer, with its trailers.
 pub struct ReceivedStream {
     stream: RecvStream,
-    /// What Content-Length says is still to come; the `h2` crate holds the client to it.
+    /// What Content-Length says is still to come; the `h2` crate holds the peer to it.
     left: Option<u64>,
+    /// All but the trailers has come.
+    is_data_over: bool,
 }
 
 /// A body that ends with an error when its peer sends nothing for `timeout`.
@@ -128,17 +130,29 @@ impl Progress {
 impl ReceivedStream {
     pub fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        Self { stream, left: length.and_then(|length| length.parse().ok()) }
+        // An answer to HEAD has a length, and nothing to come.
+        let left =
+            if stream.is_end_stream() { Some(0) } else { length.and_then(|length| length.parse().ok()) };
+        Self { stream, left, is_data_over: false }
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
-        let data = ready!(self.stream.poll_data(cx));
-        if let Some(Ok(data)) = &data {
-            self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-            // Whoever has it writes it before it asks for more. Fails only for more than was received.
-            drop(self.stream.flow_control().release_capacity(data.len()));
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.is_data_over {
+            if let Some(data) = ready!(self.stream.poll_data(cx)) {
+                return Poll::Ready(Some(data.map(|data| Frame::data(self.take(data)))));
+            }
+            self.is_data_over = true;
         }
-        Poll::Ready(data)
+        self.stream
+            .poll_trailers(cx)
+            .map(|trailers| trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
+    }
+
+    fn take(&mut self, data: Bytes) -> Bytes {
+        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+        // Whoever has it writes it before it asks for more. Fails only for more than was received.
+        drop(self.stream.flow_control().release_capacity(data.len()));
+        data
     }
 }
 
@@ -172,7 +186,7 @@ impl Body for Received {
             Self::Nothing => Poll::Ready(None),
             Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Broken),
-            Self::Http2(body) => body.poll_data(cx).map_ok(Frame::data).map_err(BodyError::Reset),
+            Self::Http2(body) => body.poll_frame(cx).map_err(BodyError::Reset),
         }
     }
 
@@ -314,6 +328,9 @@ impl Body for ResponseBody {
             Content::File(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::File),
         };
         if let Poll::Ready(Some(Err(error))) = &frame {
+            if let (BodyError::Stalled(_), Some(served)) = (error, &this.served) {
+                served.is_silent();
+            }
             // The head is out: all that can be done is to break off, too.
             tracing::warn!(%error, "answer broken off");
         } else if frame.is_ready() {

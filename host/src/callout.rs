@@ -128,6 +128,7 @@ async fn make(worker: &Worker, call: Call) -> Result<Response<Bytes>, CallError>
         choice: Choice::default(),
         preamble: upstream.own_preamble(),
         idempotent: head.method.is_idempotent(),
+        takes_trailers: false,
         body: Lender::new(Timed::new(body, left)),
         timeouts,
     };

@@ -5,21 +5,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderValue, TE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::uri::Scheme;
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{Failed, Progress, Received, ResponseBody, Timed};
+use crate::body::{Failed, Progress, Received, ReceivedStream, ResponseBody, Timed};
 use crate::config::{Timeouts, UpstreamIndex};
 use crate::exchange::{Exchange, answer};
 use crate::lend::{Lender, Loan};
 use crate::reject::Error;
 use crate::request::ResponseHead;
 use crate::snapshot::Matched;
-use crate::upstream::{Channel, Choice, Connected, Link, Served, Server, Upstream};
+use crate::upstream::{
+    Channel, Choice, Connected, Lane, Link, NoAnswer, Served, Server, Streaming, Upstream,
+};
 use crate::worker::Worker;
 
 /// A request to be sent, whoever asks.
@@ -29,6 +31,8 @@ pub struct Asking {
     pub preamble: Vec<u8>,
     /// Whether it may be sent again after a server may have seen it.
     pub idempotent: bool,
+    /// Whether an answer's trailers have somewhere to go: over HTTP/1.1 they end here.
+    pub takes_trailers: bool,
     pub body: Lender,
     pub timeouts: Timeouts,
 }
@@ -42,8 +46,14 @@ pub struct Answer<'a> {
 
 /// A server's answer: its head is here, its body is coming.
 struct Answered {
-    channel: Channel,
-    response: Response<Incoming>,
+    over: Over,
+    response: Response<Received>,
+}
+
+/// What it comes over.
+enum Over {
+    Connection(Channel),
+    Stream(Streaming),
 }
 
 /// Why there is none.
@@ -57,6 +67,8 @@ struct Unanswered {
 enum Sent {
     /// None of it.
     Nothing,
+    /// It has seen it, and says that it has not looked at it.
+    Refused,
     /// Perhaps all of it: the connection was lost.
     Unknown,
     /// The server is there, and did something else than to answer.
@@ -79,6 +91,7 @@ pub async fn run(
         choice,
         preamble: upstream.preamble(exchange.endpoints()),
         idempotent: exchange.lent.request().method.is_idempotent(),
+        takes_trailers: exchange.lent.request().version == Version::HTTP_2,
         body: Lender::new(Timed::new(body, timeouts.request_body)),
         timeouts,
     };
@@ -98,22 +111,26 @@ pub async fn ask<'a>(
     asking: Asking,
     mut outgoing: impl FnMut(&Server) -> Request<()>,
 ) -> Result<Answer<'a>, Error> {
-    let Asking { choice, preamble, idempotent, body, timeouts } = asking;
-    let idle = Rc::clone(&worker.idle);
+    let Asking { choice, preamble, idempotent, takes_trailers, body, timeouts } = asking;
+    let (idle, shared) = (Rc::clone(&worker.idle), Rc::clone(&worker.shared));
     let is_shared = preamble.is_empty();
     let mut attempts = upstream.attempts(choice, timeouts.connect, preamble);
     let mut refusal = None;
-    let (server, serving, Answered { channel, response }) = loop {
-        let Connected { server, serving, link } = match (attempts.next(&idle).await, refusal.take()) {
+    let (server, serving, Answered { over, response }) = loop {
+        let Connected { server, serving, link } = match (attempts.next(&idle, &shared).await, refusal.take())
+        {
             (Ok(connected), _) => connected,
             // Nobody else is there: what the last one said is the answer.
             (Err(_), Some(refusal)) => break refusal,
             (Err(error), None) => return Err(error.into()),
         };
-        let is_kept = matches!(link, Link::Kept(_));
-        let request = outgoing(server).map(|()| body.lend());
+        let was_idle = link.was_idle();
+        let mut request = outgoing(server).map(|()| body.lend());
+        if takes_trailers && matches!(link, Link::Shared(_)) {
+            request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+        }
         attempts.sending();
-        match send(link, request, timeouts, body.progress()).await {
+        match send(link, request, server.scheme(), timeouts, body.progress()).await {
             Ok(answered) if attempts.is_failure(answered.response.status()) => {
                 server.failed();
                 let answered = (server, serving, answered);
@@ -129,16 +146,18 @@ pub async fn ask<'a>(
             Err(Unanswered { error, sent }) => {
                 let again = match sent {
                     Sent::Nothing => true,
+                    Sent::Refused => body.is_untouched(),
                     Sent::Unknown => idempotent && body.is_untouched(),
                     Sent::Enough => false,
                 };
                 // That one closed a connection which idled says nothing of it.
-                let was_idle = is_kept && sent != Sent::Enough;
-                if !was_idle && error.is_servers() {
+                let was_idle = was_idle && matches!(sent, Sent::Nothing | Sent::Unknown);
+                if !was_idle && sent != Sent::Refused && error.is_servers() {
                     server.failed();
                 }
+                let same = sent == Sent::Refused && (error.is_leaving() || !attempts.may_retry());
                 match again {
-                    true if was_idle => attempts.again(server, serving),
+                    true if was_idle || same && attempts.may_repeat() => attempts.again(server, serving),
                     true if attempts.may_retry() => {
                         tracing::warn!(upstream = %upstream.name, server = %server.address, %error, "request sent to another server");
                     }
@@ -148,11 +167,13 @@ pub async fn ask<'a>(
         }
     };
     let (parts, body) = response.into_parts();
-    let served = if is_shared {
-        Served::over(channel, &idle, server, serving, upstream.config.keep_alive, &parts.headers)
-    } else {
+    let served = match over {
+        Over::Stream(streaming) => Served::streaming(streaming, serving),
+        Over::Connection(channel) if is_shared => {
+            Served::over(channel, &idle, server, serving, upstream.config.keep_alive, &parts.headers)
+        }
         // It began with a PROXY header, and is this client's alone.
-        Served::once(serving)
+        Over::Connection(_) => Served::once(serving),
     };
     let body = ResponseBody::served(Timed::new(body, timeouts.read), served);
     Ok(Answer { server, parts, body })
@@ -161,6 +182,27 @@ pub async fn ask<'a>(
 /// Send `request` and wait for the head of its answer.
 async fn send(
     link: Link,
+    request: Request<Loan>,
+    scheme: Scheme,
+    timeouts: Timeouts,
+    progress: &Progress,
+) -> Result<Answered, Unanswered> {
+    let channel = match link {
+        Link::Shared(lane) => return send_stream(lane, request, scheme, timeouts, progress).await,
+        Link::Kept(channel) => channel,
+        Link::Fresh(leg) => Channel::open(leg)
+            .await
+            .map_err(|error| Unanswered { error: NoAnswer::from(error).into(), sent: Sent::Nothing })?,
+    };
+    let answered = send_http1(channel, request, timeouts, progress).await?;
+    if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Unanswered { error: Error::UnaskedSwitch, sent: Sent::Enough });
+    }
+    Ok(answered)
+}
+
+async fn send_http1(
+    mut channel: Channel,
     mut request: Request<Loan>,
     timeouts: Timeouts,
     progress: &Progress,
@@ -169,32 +211,45 @@ async fn send(
     if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    let mut channel = match link {
-        Link::Kept(channel) => channel,
-        Link::Fresh(leg) => Channel::open(leg)
-            .await
-            .map_err(|error| Unanswered { error: Error::NoAnswer(error), sent: Sent::Nothing })?,
-    };
     channel.begin(timeouts.send);
     let answer = channel.sender.try_send_request(request);
     let answer = async {
         answer.await.map_err(|mut error| {
             let sent = if error.take_message().is_some() { Sent::Nothing } else { Sent::Unknown };
-            let error = error.into_error();
-            let sent = if is_loss(&error) { sent } else { Sent::Enough };
-            Unanswered { error: Error::NoAnswer(error), sent }
+            let error = NoAnswer::from(error.into_error());
+            let sent = if error.is_loss() { sent } else { Sent::Enough };
+            Unanswered { error: error.into(), sent }
         })
     };
     let response = wait_for_head(answer, progress, timeouts.upstream_header).await?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Unanswered { error: Error::UnaskedSwitch, sent: Sent::Enough });
-    }
-    Ok(Answered { channel, response })
+    Ok(Answered { over: Over::Connection(channel), response: response.map(Received::from) })
 }
 
-/// Whether the connection was lost, which can happen to any.
-pub fn is_loss(error: &hyper::Error) -> bool {
-    !error.is_parse() && !error.is_user() && !error.is_body_write_aborted()
+/// The same over HTTP/2.
+async fn send_stream(
+    lane: Lane,
+    request: Request<Loan>,
+    scheme: Scheme,
+    timeouts: Timeouts,
+    progress: &Progress,
+) -> Result<Answered, Unanswered> {
+    let unanswered = |error: NoAnswer| {
+        let sent = match (error.is_refusal(), error.is_loss()) {
+            (true, _) => Sent::Refused,
+            (false, true) => Sent::Unknown,
+            (false, false) => Sent::Enough,
+        };
+        Unanswered { error: error.into(), sent }
+    };
+    let (answer, streaming) = lane.send(request, scheme, timeouts.send).map_err(unanswered)?;
+    let answer = async { answer.await.map_err(|error| unanswered(streaming.why(error))) };
+    let response = wait_for_head(answer, progress, timeouts.upstream_header).await;
+    if let Err(Unanswered { error: Error::ReadTimeout, .. }) = response {
+        streaming.suspect();
+    }
+    let (head, body) = response?.into_parts();
+    let body = ReceivedStream::new(body, &head.headers).into();
+    Ok(Answered { over: Over::Stream(streaming), response: Response::from_parts(head, body) })
 }
 
 /// The head of an answer whose body is framed in one way only: of Content-Length and Transfer-Encoding the latter holds,
@@ -274,7 +329,8 @@ mod tests {
         let body = Lender::new(Timed::new(body, timeouts.request_body));
         let request = Request::new(body.lend());
         let link = Link::Fresh(Leg::Memory(leg));
-        let answer = spawn_local(async move { send(link, request, timeouts, body.progress()).await });
+        let answer =
+            spawn_local(async move { send(link, request, Scheme::HTTP, timeouts, body.progress()).await });
         Exchange { client, server, answer, began: Instant::now() }
     }
 

@@ -37,6 +37,10 @@ const FOR_ALL_RECIPIENTS: [HeaderName; 9] = [
     header::FORWARDED,
 ];
 
+/// What upstreams take for the proxy's word, beside `X-Forwarded-…`.
+const OF_THE_PROXY: [HeaderName; 3] =
+    [HeaderName::from_static("x-real-ip"), X_CLIENT_CERT_SUBJECT, X_CLIENT_CERT_FINGERPRINT];
+
 /// Remove what belongs to the connection the message came on: "Intermediaries MUST parse a received Connection
 /// header field before a message is forwarded and, for each connection-option in this field, remove any header or
 /// trailer field(s) from the message with the same name as the connection-option" (RFC 9110 §7.6.1).
@@ -50,6 +54,20 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
+    }
+}
+
+/// Remove what trailers may not have: what frames, routes or authenticates the message must be known before it
+/// (RFC 9110 §6.5.1), and what the proxy itself says in a request's head is not to be said again behind it.
+pub fn remove_from_trailers(trailers: &mut HeaderMap) {
+    let is_own = |name: &HeaderName| OF_THE_PROXY.contains(name) || name.as_str().starts_with("x-forwarded-");
+    let removed: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| HOP_BY_HOP.contains(name) || FOR_ALL_RECIPIENTS.contains(name) || is_own(name))
+        .cloned()
+        .collect();
+    for name in &removed {
+        trailers.remove(name);
     }
 }
 
@@ -133,6 +151,23 @@ mod tests {
         map.append("connection", HeaderValue::from_static("origin, Host, sec-websocket-key"));
         remove_hop_by_hop(&mut map);
         assert_eq!(map, headers(&kept));
+    }
+
+    #[test]
+    fn rfc9110_6_5_1_trailers_say_nothing_that_must_be_known_before() {
+        let mut map = headers(&[
+            ("grpc-status", "0"),
+            ("content-length", "1"),
+            ("transfer-encoding", "chunked"),
+            ("host", "b"),
+            ("authorization", "x"),
+            ("set-cookie", "a=b"),
+            ("x-real-ip", "1"),
+            ("x-forwarded-for", "1"),
+            ("x-client-cert-subject", "CN=admin"),
+        ]);
+        remove_from_trailers(&mut map);
+        assert_eq!(map, headers(&[("grpc-status", "0")]));
     }
 
     #[test]

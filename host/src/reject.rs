@@ -5,11 +5,11 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::body::{BodyError, ResponseBody};
+use crate::body::ResponseBody;
 use crate::guard;
 use crate::handshake::{AnswerError, HandshakeError};
 use crate::plugin::instance::{Failure, FailureReason};
-use crate::upstream::ConnectError;
+use crate::upstream::{ConnectError, NoAnswer};
 
 /// Why an exchange did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum Error {
     #[error("upstream did not answer within the upstream-header or read timeout")]
     ReadTimeout,
     #[error("upstream gave no answer: {0}")]
-    NoAnswer(hyper::Error),
+    NoAnswer(#[from] NoAnswer),
     #[error("upstream switched protocols unasked")]
     UnaskedSwitch,
     #[error("upstream or plugin answered a websocket handshake over HTTP/2 with {0}, which would open it")]
@@ -89,7 +89,11 @@ impl Error {
             Self::NoRoute | Self::NoFile => StatusCode::NOT_FOUND,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Connect(ConnectError::TimedOut { .. }) | Self::ReadTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Connect(ConnectError::NobodyHealthy { .. } | ConnectError::AllFull { .. })
+            Self::Connect(
+                ConnectError::NobodyHealthy { .. }
+                | ConnectError::AllFull { .. }
+                | ConnectError::NoStream { .. },
+            )
             | Self::Plugin(Failure { reason: FailureReason::PoolExhausted(_), .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -133,6 +137,11 @@ impl Error {
         matches!(self, Self::ReadTimeout | Self::NoAnswer(_) | Self::UnaskedSwitch | Self::Answer(_))
     }
 
+    /// Whether a connection takes no more, which says nothing of its server.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self, Self::NoAnswer(error) if error.is_leaving())
+    }
+
     /// The answer: a client learns what it did wrong, and of other's faults no more than the status.
     pub fn answer(&self) -> Response<ResponseBody> {
         let mut response = Response::new(ResponseBody::full(self.text()));
@@ -164,16 +173,6 @@ impl Error {
         match self.fault() {
             Fault::Client => format!("{}: {self}\n", self.status()),
             Fault::Upstream | Fault::Plugin | Fault::Proxy => format!("{}\n", self.status()),
-        }
-    }
-}
-
-impl From<BodyError> for Error {
-    fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::Stalled(_) => Self::BodyTimeout,
-            BodyError::Broken(_) | BodyError::Reset(_) | BodyError::Withdrawn => Self::BodyBroken,
-            BodyError::File(error) => Self::File(error),
         }
     }
 }

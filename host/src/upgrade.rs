@@ -32,7 +32,7 @@ use crate::request::{RequestHead, ResponseHead};
 use crate::session::{self, Agreed};
 use crate::snapshot::Matched;
 use crate::stall::Stall;
-use crate::upstream::{Attempts, Served, Server, Serving};
+use crate::upstream::{Attempts, Connected, NoAnswer, Served, Server, Serving};
 
 /// A session that only waits for the client's connection.
 pub struct Upgraded {
@@ -164,7 +164,7 @@ async fn shake_hands<'a>(
 ) -> Result<Asked<'a>, Error> {
     let mut refusal = None;
     loop {
-        let (server, serving, leg) = match (attempts.next_fresh().await, refusal.take()) {
+        let Connected { server, serving, link: leg } = match (attempts.next_fresh().await, refusal.take()) {
             (Ok(connected), _) => connected,
             // Nobody else is there: what the last one said is the answer.
             (Err(_), Some(refusal)) => return Ok(refusal),
@@ -190,7 +190,7 @@ async fn shake_hands<'a>(
             }
             Err(error) => {
                 server.failed();
-                let lost = matches!(&error, Error::NoAnswer(error) if forward::is_loss(error));
+                let lost = matches!(&error, Error::NoAnswer(error) if error.is_loss());
                 if !(lost && attempts.may_retry()) {
                     return Err(error);
                 }
@@ -207,7 +207,7 @@ async fn ask(
     timeouts: config::Timeouts,
 ) -> Result<(Client, Response<Incoming>), Error> {
     let io = TokioIo::new(Stall::new(leg, Rc::new(timeouts.send.into())));
-    let (mut sender, mut connection) = http1::handshake(io).await.map_err(Error::NoAnswer)?;
+    let (mut sender, mut connection) = http1::handshake(io).await.map_err(NoAnswer::from)?;
     let answer = drive(&mut connection, sender.send_request(request.map(|()| Empty::new())));
     let response = timeout(timeouts.upstream_header, answer).await.map_err(|_| Error::ReadTimeout)??;
     Ok((connection, response))
@@ -326,7 +326,7 @@ async fn drive(
         answer.as_mut().poll(cx)
     })
     .await
-    .map_err(Error::NoAnswer)
+    .map_err(|error| NoAnswer::from(error).into())
 }
 
 /// The stream behind a 101, with the bytes that came in the same reads.
@@ -334,7 +334,7 @@ async fn take_over(mut connection: Client, response: Response<Incoming>) -> Resu
     let (parts, body) = response.into_parts();
     drop(body);
     poll_fn(|cx| match connection.poll_without_shutdown(cx) {
-        Poll::Ready(done) => Poll::Ready(done.map_err(Error::NoAnswer)),
+        Poll::Ready(done) => Poll::Ready(done.map_err(NoAnswer::from)),
         Poll::Pending => Poll::Pending,
     })
     .await?;

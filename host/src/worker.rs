@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crate::callout::CallOuts;
 use crate::drain::Draining;
 use crate::snapshot::Snapshot;
-use crate::upstream::Idle;
+use crate::upstream::{Idle, Shared};
 
 /// A worker's own view of the process.
 pub struct Worker {
@@ -19,6 +19,8 @@ pub struct Worker {
     pub draining: Rc<Draining>,
     /// Connections to servers that wait for a request.
     pub idle: Rc<Idle>,
+    /// Those that many requests share.
+    pub shared: Rc<Shared>,
     call_outs: OnceCell<CallOuts>,
     sessions: Cell<u64>,
     workers: u64,
@@ -31,6 +33,7 @@ impl Worker {
             snapshot,
             draining: Rc::default(),
             idle: Rc::default(),
+            shared: Rc::default(),
             call_outs: OnceCell::new(),
             sessions: Cell::new(0),
             workers: workers as u64,

@@ -55,6 +55,8 @@ mod upgrade;
 mod upstream_addresses;
 mod upstream_balance;
 mod upstream_health;
+mod upstream_http2;
+mod upstream_http2_failures;
 mod upstream_limits;
 mod upstream_retry;
 mod upstream_reuse;

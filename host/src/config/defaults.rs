@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::server::WORKERS_MAX;
 use super::types::{
-    Balance, Grants, Health, HostHeader, Http2, IdleCounts, Isolation, KeyPair, Limits, Listener, OnFailure,
-    Plugin, PluginCache, Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts, Tls, TlsVersion,
-    Upstream, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
+    Balance, Grants, Health, HostHeader, Http2, HttpVersion, IdleCounts, Isolation, KeyPair, Limits,
+    Listener, OnFailure, Plugin, PluginCache, Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts,
+    Tls, TlsVersion, Upstream, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 use super::units::{KIB, MIB};
 
@@ -101,6 +101,7 @@ impl Upstream {
             health: None,
             resolve_interval: Duration::from_secs(30),
             proxy_protocol: None,
+            http_version: HttpVersion::Http1,
             tls: None,
         }
     }

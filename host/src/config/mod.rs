@@ -43,10 +43,10 @@ use self::source::{Place, Source};
 
 pub use self::error::{Error, Errors, Position};
 pub use self::types::{
-    Balance, ClientCertificates, Config, Grants, HashKey, Health, HostHeader, Http2, IdleCounts, Isolation,
-    KeyPair, Limits, Listener, OnFailure, Ping, Plugin, PluginCache, PluginIndex, Probe, ProxyProtocol,
-    Queue, Rate, RealIpHeader, Retry, Route, Secret, Server, Sticky, Target, Timeouts, Tls, TlsVersion,
-    Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
+    Balance, ClientCertificates, Config, Grants, HashKey, Health, HostHeader, Http2, HttpVersion, IdleCounts,
+    Isolation, KeyPair, Limits, Listener, OnFailure, Ping, Plugin, PluginCache, PluginIndex, Probe,
+    ProxyProtocol, Queue, Rate, RealIpHeader, Retry, Route, Secret, Server, Sticky, Target, Timeouts, Tls,
+    TlsVersion, Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 
 /// Something else than a configuration was named when it is larger.

@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 96, "{keys:?}");
+    assert_eq!(keys.len(), 97, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -179,6 +179,7 @@ fn every_key_is_read() {
         [[upstream]]
         name = "e"
         servers = ["wss://e:5"]
+        http-version = "2"
         [[upstream]]
         name = "b"
         proxy-protocol = "v2"
@@ -290,8 +291,11 @@ fn every_key_is_read() {
         tls: Some(tls),
         ..Upstream::new("c".into(), vec![https("c:443"), UpstreamServer::new("d:4".into())])
     };
-    let by_default =
-        Upstream { tls: Some(UpstreamTls::default()), ..Upstream::new("e".into(), vec![https("e:5")]) };
+    let by_default = Upstream {
+        tls: Some(UpstreamTls::default()),
+        http_version: HttpVersion::Http2,
+        ..Upstream::new("e".into(), vec![https("e:5")])
+    };
     assert_eq!(config.upstreams, [plain, over_tls, by_default, every_key_of_an_upstream()]);
     assert_eq!(config.routes[0], every_key_of_a_route());
     let files = Target::Files {
@@ -314,6 +318,7 @@ fn every_key_of_an_upstream() -> Upstream {
     let path = "/health?a".parse().unwrap();
     Upstream {
         proxy_protocol: Some(ProxyProtocol::V2),
+        http_version: HttpVersion::Http1,
         name: "b".into(),
         servers: vec![UpstreamServer::new("unix:/run/b.sock".into()), second],
         balance: Balance::Hash(HashKey::Query("room".into())),

@@ -13,7 +13,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 
 pub use self::upstream::{
-    Balance, HashKey, Health, Probe, ProxyProtocol, Queue, Retry, Secret, Sticky, Upstream,
+    Balance, HashKey, Health, HttpVersion, Probe, ProxyProtocol, Queue, Retry, Secret, Sticky, Upstream,
     UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 

@@ -13,7 +13,7 @@ use super::names::Names;
 use super::reader::Section;
 use super::tls;
 use super::types::{
-    Balance, HashKey, ProxyProtocol, Queue, Retry, Secret, Sticky, Upstream, UpstreamKeepAlive,
+    Balance, HashKey, HttpVersion, ProxyProtocol, Queue, Retry, Secret, Sticky, Upstream, UpstreamKeepAlive,
     UpstreamServer,
 };
 
@@ -50,6 +50,7 @@ pub(super) fn read_upstream(section: &mut Section<'_>, names: &mut Names) -> Ups
     upstream.proxy_protocol = section.optional("proxy-protocol", |field| {
         field.word(&[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)])
     });
+    upstream.http_version = read_http_version(section, upstream.proxy_protocol);
     upstream.balance = read_balance(section);
     upstream.sticky = section.table("sticky", read_sticky).flatten();
     upstream.queue = section.table("queue", read_queue).flatten();
@@ -110,6 +111,20 @@ fn is_plain_address(text: &str) -> bool {
         }
         None => is_host_and_port(text),
     }
+}
+
+fn read_http_version(section: &mut Section<'_>, proxy_protocol: Option<ProxyProtocol>) -> HttpVersion {
+    let words = [("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)];
+    let version = section.optional("http-version", |field| {
+        let version = field.word(&words)?;
+        if version == HttpVersion::Http2 && proxy_protocol.is_some() {
+            field.refuse(
+                "expected \"1.1\" beside proxy-protocol, as each connection is then for one client, found \"2\"",
+            );
+        }
+        Some(version)
+    });
+    version.unwrap_or(HttpVersion::Http1)
 }
 
 fn read_balance(section: &mut Section<'_>) -> Balance {

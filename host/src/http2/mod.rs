@@ -5,6 +5,7 @@
 
 mod leg;
 mod request;
+mod send;
 mod stream;
 
 use std::cell::Cell;
@@ -21,6 +22,7 @@ use h2::Reason;
 use h2::server::{self, Builder};
 
 pub use leg::StreamLeg;
+pub use send::{Unsent, send_body};
 
 use crate::config::{self, Timeouts};
 use crate::drain::DrainWatch;

@@ -2,21 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
-use tokio::time::timeout;
 
 use super::request::shape;
+use super::send::send_body;
 use super::{Client, StreamLeg};
 use crate::body::{Received, ReceivedStream, ResponseBody};
 use crate::config::Timeouts;
@@ -133,8 +133,8 @@ impl Stream {
         }
         // An error is that the client is gone.
         let Ok(mut stream) = self.respond.send_response(head, !has_body) else { return };
-        if has_body && let Err(reason) = send_body(&mut stream, body, send_timeout).await {
-            stream.send_reset(reason);
+        if has_body && let Err(unsent) = send_body(&mut stream, body, send_timeout).await {
+            stream.send_reset(unsent.reason());
         }
     }
 
@@ -167,49 +167,4 @@ fn set_date(headers: &mut HeaderMap) {
     {
         headers.insert(header::DATE, now);
     }
-}
-
-/// Send a body as fast as the client takes it; its trailers end here, as they do over HTTP/1.1. An error is what to
-/// reset the stream with.
-async fn send_body(
-    stream: &mut SendStream<Bytes>,
-    mut body: ResponseBody,
-    send_timeout: Duration,
-) -> Result<(), Reason> {
-    loop {
-        let frame = poll_fn(|cx| match stream.poll_reset(cx) {
-            Poll::Ready(_) => Poll::Ready(Err(Reason::CANCEL)),
-            Poll::Pending => Pin::new(&mut body).poll_frame(cx).map(Ok),
-        });
-        let Some(frame) = frame.await? else {
-            return stream.send_data(Bytes::new(), true).map_err(|_| Reason::CANCEL);
-        };
-        // An error has been logged: the body is broken off, and the client told so.
-        let Ok(mut data) = frame.map_err(|_| Reason::INTERNAL_ERROR)?.into_data() else { continue };
-        let is_last = body.is_end_stream();
-        while !data.is_empty() {
-            let room =
-                timeout(send_timeout, room(stream, data.len())).await.map_err(|_| Reason::CANCEL)??;
-            let piece = data.split_to(room.min(data.len()));
-            stream.send_data(piece, is_last && data.is_empty()).map_err(|_| Reason::CANCEL)?;
-        }
-        if is_last {
-            return Ok(());
-        }
-    }
-}
-
-/// How much of `wanted` may be sent now; waits for the client to take some (RFC 9113 §5.2).
-async fn room(stream: &mut SendStream<Bytes>, wanted: usize) -> Result<usize, Reason> {
-    stream.reserve_capacity(wanted);
-    poll_fn(|cx| {
-        while stream.capacity() == 0 {
-            match ready!(stream.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Err(Reason::CANCEL)),
-            }
-        }
-        Poll::Ready(Ok(stream.capacity()))
-    })
-    .await
 }

@@ -14,10 +14,13 @@ use tokio_rustls::TlsConnector;
 use super::certificates::{FileError, load_authorities, load_key};
 use super::provider;
 use super::stream::TlsStream;
-use crate::config::UpstreamTls;
+use crate::config::{HttpVersion, UpstreamTls};
 use crate::leg::Leg;
 
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const HTTP_1: &[u8] = b"http/1.1";
+const HTTP_2: &[u8] = b"h2";
+
+const NO_HTTP_2: &str = "server does not agree on HTTP/2 (ALPN h2)";
 
 /// Why an upstream cannot be spoken to over TLS.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +40,9 @@ pub enum ConnectorError {
 /// An upstream's side of TLS: sessions with its servers are resumed where these allow it.
 #[derive(Debug)]
 pub struct Connector {
-    config: Arc<ClientConfig>,
+    /// The same but for the protocol that is asked for.
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
     /// `server-name`, where it is not each server's own.
     name: Option<ServerName<'static>>,
 }
@@ -56,21 +61,31 @@ impl Connector {
                 builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)))
             }
         };
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        config.alpn_protocols = vec![HTTP_2.to_vec()];
+        let http2 = Arc::new(config.clone());
+        config.alpn_protocols = vec![HTTP_1.to_vec()];
         let name = tls.server_name.as_deref().map(|name| {
             let name = bare(name);
             ServerName::try_from(name.to_owned()).map_err(|_| ConnectorError::Name(name.to_owned()))
         });
-        Ok(Self { config: Arc::new(config), name: name.transpose()? })
+        Ok(Self { http1: Arc::new(config), http2, name: name.transpose()? })
     }
 
-    /// The handshake with the server at `address`, which is `HOST:PORT`.
-    pub async fn connect(&self, stream: TcpStream, address: &str) -> io::Result<Leg> {
+    /// The handshake with the server at `address`, which is `HOST:PORT`. HTTP/2 it must agree to (RFC 9113 §3.2); one
+    /// that knows nothing of ALPN is taken to speak HTTP/1.1.
+    pub async fn connect(&self, stream: TcpStream, address: &str, version: HttpVersion) -> io::Result<Leg> {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => server_name(address).ok_or(io::ErrorKind::InvalidInput)?,
         };
-        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await?;
+        let config = match version {
+            HttpVersion::Http1 => &self.http1,
+            HttpVersion::Http2 => &self.http2,
+        };
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
+        if version == HttpVersion::Http2 && stream.get_ref().1.alpn_protocol() != Some(HTTP_2) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, NO_HTTP_2));
+        }
         Ok(Leg::Tls(Box::new(TlsStream::new(stream.into()))))
     }
 }

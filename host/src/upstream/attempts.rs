@@ -1,12 +1,14 @@
 //! The servers of an upstream, one after another, until one answers.
 
-use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Channel, Choice, ConnectError, Idle, Picked, Server, Serving, Upstream, shares};
+use super::{Channel, Choice, ConnectError, Idle, Lane, Picked, Server, Serving, Shared, Upstream, shares};
+use crate::config::HttpVersion;
 use crate::leg::Leg;
 
 /// What one request has tried so far.
@@ -16,8 +18,8 @@ pub struct Attempts<'a> {
     /// What a connection begins with; where that is anything, none that idled will do.
     preamble: Vec<u8>,
     tried: Vec<usize>,
-    /// A server that is to be tried once more, over a fresh connection.
-    again: Option<(&'a Server, Serving)>,
+    /// A server that is to be tried once more.
+    again: Option<(&'a Arc<Server>, Serving)>,
     /// What is left of the route's `connect`.
     connect_left: Duration,
     /// How often it was sent.
@@ -27,16 +29,32 @@ pub struct Attempts<'a> {
 }
 
 /// A server that can be sent a request.
-pub struct Connected<'a, K = Channel> {
-    pub server: &'a Server,
+pub struct Connected<'a, L = Link> {
+    pub server: &'a Arc<Server>,
     pub serving: Serving,
-    pub link: Link<K>,
+    pub link: L,
 }
 
-pub enum Link<K = Channel> {
+/// What a request is sent over.
+pub enum Link {
     Fresh(Leg),
     /// One that idled, and may be closed at the other end.
-    Kept(K),
+    Kept(Channel),
+    /// A stream of a connection that others use, too.
+    Shared(Lane),
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Whether its server may just have closed it for want of use.
+    pub fn was_idle(&self) -> bool {
+        match self {
+            Self::Fresh(_) => false,
+            Self::Kept(_) => true,
+            Self::Shared(lane) => lane.was_idle,
+        }
+    }
 }
 
 // === impl Upstream ===
@@ -61,21 +79,34 @@ impl Upstream {
 
 impl<'a> Attempts<'a> {
     /// The next server with a connection to it, and where it takes none, those after it.
-    pub async fn next(&mut self, idle: &Idle) -> Result<Connected<'a>, ConnectError> {
-        self.connect(|server| idle.take(server)).await
-    }
-
-    /// The same with a connection of its own.
-    pub async fn next_fresh(&mut self) -> Result<(&'a Server, Serving, Leg), ConnectError> {
-        let Connected { server, serving, link } = self.connect(|_| None::<Infallible>).await?;
-        match link {
-            Link::Fresh(leg) => Ok((server, serving, leg)),
-            Link::Kept(never) => match never {},
+    pub async fn next(&mut self, idle: &Idle, shared: &Rc<Shared>) -> Result<Connected<'a>, ConnectError> {
+        let config = &self.upstream.config;
+        match config.http_version {
+            HttpVersion::Http1 => {
+                let fresh = async |server: &Arc<Server>, preamble: &[u8], until| {
+                    server.connect(preamble, HttpVersion::Http1, until).await.map(Link::Fresh)
+                };
+                self.connect(|server| idle.take(server).map(Link::Kept), fresh).await
+            }
+            HttpVersion::Http2 => {
+                let lane = async |server: &Arc<Server>, _: &[u8], until| {
+                    shared.lane(server, config.keep_alive, until).await.map(Link::Shared)
+                };
+                self.connect(|_| None, lane).await
+            }
         }
     }
 
-    /// Try the same server again: a connection that idled was closed at the other end.
-    pub fn again(&mut self, server: &'a Server, serving: Serving) {
+    /// The same with a connection of its own, for HTTP/1.1.
+    pub async fn next_fresh(&mut self) -> Result<Connected<'a, Leg>, ConnectError> {
+        let fresh = async |server: &Arc<Server>, preamble: &[u8], until| {
+            server.connect(preamble, HttpVersion::Http1, until).await
+        };
+        self.connect(|_| None, fresh).await
+    }
+
+    /// Try the same server again: it is the connection that was at its end.
+    pub fn again(&mut self, server: &'a Arc<Server>, serving: Serving) {
         self.again = Some((server, serving));
     }
 
@@ -92,16 +123,20 @@ impl<'a> Attempts<'a> {
 
     /// Whether it may be sent to another server.
     pub fn may_retry(&self) -> bool {
-        let retry = &self.upstream.config.retry;
-        self.sent < retry.attempts
-            && self.tried.len() < self.upstream.servers.len()
-            && self.since.is_none_or(|since| since.elapsed() < retry.timeout)
+        self.may_repeat() && self.tried.len() < self.upstream.servers.len()
     }
 
-    async fn connect<K>(
+    /// Whether it may be sent once more, be it to the same server.
+    pub fn may_repeat(&self) -> bool {
+        let retry = &self.upstream.config.retry;
+        self.sent < retry.attempts && self.since.is_none_or(|since| since.elapsed() < retry.timeout)
+    }
+
+    async fn connect<L>(
         &mut self,
-        kept: impl Fn(&Server) -> Option<K>,
-    ) -> Result<Connected<'a, K>, ConnectError> {
+        kept: impl Fn(&Server) -> Option<L>,
+        dial: impl AsyncFn(&Arc<Server>, &[u8], Instant) -> Result<L, ConnectError>,
+    ) -> Result<Connected<'a, L>, ConnectError> {
         let mut failed = None;
         loop {
             let (server, serving, others) = match self.again.take() {
@@ -113,22 +148,26 @@ impl<'a> Attempts<'a> {
                     let Picked { at, server, serving, others } = picked;
                     self.tried.push(at);
                     if self.preamble.is_empty()
-                        && let Some(kept) = kept(server)
+                        && let Some(link) = kept(server)
                     {
-                        return Ok(Connected { server, serving, link: Link::Kept(kept) });
+                        return Ok(Connected { server, serving, link });
                     }
                     (server, serving, others)
                 }
             };
             let now = Instant::now();
             // Each has an equal share of the time that is left, so that a dead one leaves some for the others.
-            let connected = server.connect(&self.preamble, now + self.connect_left / shares(others)).await;
+            let until = now + self.connect_left / shares(others);
+            let connected = dial(server, &self.preamble, until).await;
             self.connect_left = self.connect_left.saturating_sub(now.elapsed());
             match connected {
-                Ok(leg) => return Ok(Connected { server, serving, link: Link::Fresh(leg) }),
+                Ok(link) => return Ok(Connected { server, serving, link }),
                 Err(error) => {
                     tracing::warn!(upstream = %self.upstream.name, %error, "server passed over");
-                    server.failed();
+                    // That it has much to do is no failure.
+                    if !matches!(error, ConnectError::NoStream { .. }) {
+                        server.failed();
+                    }
                     failed = Some(error);
                 }
             }

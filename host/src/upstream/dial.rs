@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::config::HttpVersion;
 use crate::leg::Leg;
 use crate::tls::Connector;
 
@@ -27,7 +28,12 @@ pub struct Security {
 }
 
 /// Connect, and say `preamble`, which comes before all else, TLS too.
-pub async fn dial(endpoint: &Endpoint, preamble: &[u8], security: Option<&Security>) -> io::Result<Leg> {
+pub async fn dial(
+    endpoint: &Endpoint,
+    preamble: &[u8],
+    security: Option<&Security>,
+    version: HttpVersion,
+) -> io::Result<Leg> {
     let mut stream = match endpoint {
         Endpoint::Tcp(address) => TcpStream::connect(address).await?,
         Endpoint::Unix(path) => {
@@ -39,7 +45,7 @@ pub async fn dial(endpoint: &Endpoint, preamble: &[u8], security: Option<&Securi
     stream.set_nodelay(true)?;
     stream.write_all(preamble).await?;
     match security {
-        Some(Security { connector, address }) => connector.connect(stream, address).await,
+        Some(Security { connector, address }) => connector.connect(stream, address, version).await,
         None => Ok(Leg::Tcp(stream)),
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::{ConnectError, Server};
-use crate::config::{self, Health, Probe};
+use super::{ConnectError, NoAnswer, Server, http2};
+use crate::config::{self, Health, HttpVersion, Probe};
 use crate::leg::Leg;
 use crate::proxy_protocol;
 
@@ -32,8 +32,10 @@ enum CheckError {
     Connect(#[from] ConnectError),
     #[error("no answer within the check's timeout")]
     TimedOut,
+    #[error("{0}")]
+    NoHttp2(#[from] std::io::Error),
     #[error("no answer: {0}")]
-    Http(#[from] hyper::Error),
+    Http(#[from] NoAnswer),
     #[error("answered with status {found} instead of {expected}")]
     Status { found: StatusCode, expected: StatusCode },
     #[error("no address to ask: {0}")]
@@ -59,7 +61,7 @@ pub async fn check(server: &Server, upstream: &config::Upstream, health: &Health
     let mut streak = Streak::default();
     loop {
         ticks.tick().await;
-        let found = timeout(health.timeout, probe(server, preamble, health)).await;
+        let found = timeout(health.timeout, probe(server, preamble, upstream.http_version, health)).await;
         let found = found.unwrap_or(Err(CheckError::TimedOut));
         if !streak.turns(server.is_up(), found.is_ok(), health) {
             continue;
@@ -74,34 +76,53 @@ pub async fn check(server: &Server, upstream: &config::Upstream, health: &Health
     }
 }
 
-async fn probe(server: &Server, preamble: &[u8], health: &Health) -> Result<(), CheckError> {
+async fn probe(
+    server: &Server,
+    preamble: &[u8],
+    version: HttpVersion,
+    health: &Health,
+) -> Result<(), CheckError> {
     let host = health.host.as_ref().unwrap_or(&server.host);
-    let leg = server.connect(preamble, Instant::now() + health.timeout).await?;
+    let version = match &health.probe {
+        Probe::Http { .. } => version,
+        Probe::WebSocket { .. } => HttpVersion::Http1,
+    };
+    let leg = server.connect(preamble, version, Instant::now() + health.timeout).await?;
     match &health.probe {
-        Probe::Http { path, status } => ask_http(leg, host, path, *status).await,
+        Probe::Http { path, status } => {
+            let request = request(host, path);
+            let found = match version {
+                HttpVersion::Http1 => ask_http1(leg, request).await?,
+                HttpVersion::Http2 => ask_http2(leg, request, server.scheme()).await?,
+            };
+            if found == *status { Ok(()) } else { Err(CheckError::Status { found, expected: *status }) }
+        }
         Probe::WebSocket { path } => ask_websocket(leg, host, path).await,
     }
 }
 
-async fn ask_http(
-    leg: Leg,
-    host: &HeaderValue,
-    path: &PathAndQuery,
-    expected: StatusCode,
-) -> Result<(), CheckError> {
-    let mut request = Request::new(Empty::<Bytes>::new());
+fn request(host: &HeaderValue, path: &PathAndQuery) -> Request<()> {
+    let mut request = Request::new(());
     *request.uri_mut() = path.clone().into();
     let headers = request.headers_mut();
     headers.insert(HOST, host.clone());
     headers.insert(USER_AGENT, CHECKER);
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    request
+}
+
+async fn ask_http1(leg: Leg, request: Request<()>) -> Result<StatusCode, CheckError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(leg)).await?;
     // Ends when its request does, or is given up.
     tokio::task::spawn_local(connection);
-    match sender.send_request(request).await?.status() {
-        found if found == expected => Ok(()),
-        found => Err(CheckError::Status { found, expected }),
-    }
+    Ok(sender.send_request(request.map(|()| Empty::<Bytes>::new())).await?.status())
+}
+
+async fn ask_http2(leg: Leg, request: Request<()>, scheme: Scheme) -> Result<StatusCode, CheckError> {
+    let (connection, driver) = http2::open(leg).await?;
+    // The same.
+    tokio::task::spawn_local(driver.run(|| {}));
+    Ok(connection.ask(request, scheme).await?)
 }
 
 /// RFC 6455: a handshake, a ping with its pong, and a close with its answer.
@@ -132,6 +153,12 @@ async fn ask_websocket(leg: Leg, host: &HeaderValue, path: &PathAndQuery) -> Res
 }
 
 // === impl CheckError ===
+
+impl From<hyper::Error> for CheckError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Http(error.into())
+    }
+}
 
 impl From<tungstenite::Error> for CheckError {
     fn from(error: tungstenite::Error) -> Self {

@@ -7,7 +7,9 @@ mod attempts;
 mod balance;
 mod dial;
 mod health;
+mod http2;
 mod line;
+mod multiplex;
 mod passive;
 mod registry;
 mod resolve;
@@ -32,6 +34,8 @@ use self::server::{Standing, now_ms};
 use self::sticky::Sticky;
 
 pub use self::attempts::{Attempts, Connected, Link};
+pub use self::http2::{Lane, NoAnswer, Streaming};
+pub use self::multiplex::Shared;
 pub use self::registry::Registry;
 pub use self::reuse::{Channel, Idle, Served};
 pub use self::server::{Server, Serving};
@@ -72,7 +76,7 @@ pub struct Choice {
 #[derive(Debug)]
 pub struct Picked<'a> {
     at: usize,
-    pub server: &'a Server,
+    pub server: &'a Arc<Server>,
     pub serving: Serving,
     /// How many could have been chosen, this one among them.
     others: usize,
@@ -85,6 +89,8 @@ pub enum ConnectError {
     Failed { server: Arc<str>, error: std::io::Error },
     #[error("connection to {server} took longer than the connect timeout")]
     TimedOut { server: Arc<str> },
+    #[error("{server} took no more requests on its HTTP/2 connections within the connect timeout")]
+    NoStream { server: Arc<str> },
     #[error("no server of upstream `{upstream}` is in service")]
     NobodyHealthy { upstream: Arc<str> },
     #[error("all servers of upstream `{upstream}` have their max-sessions, {note}")]

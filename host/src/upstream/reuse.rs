@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep};
 
 use super::server::ServerId;
-use super::{Server, Serving};
+use super::{Server, Serving, Streaming};
 use crate::config::UpstreamKeepAlive;
 use crate::headers::tokens;
 use crate::leg::Leg;
@@ -54,6 +54,8 @@ struct Waiting {
 pub struct Served {
     serving: Serving,
     lease: Option<Lease>,
+    /// Of HTTP/2.
+    streaming: Option<Streaming>,
 }
 
 /// A connection that may wait for another request when this one's answer has ended.
@@ -136,7 +138,12 @@ impl Idle {
 impl Served {
     /// Of an answer that came over a connection of its own.
     pub fn once(serving: Serving) -> Self {
-        Self { serving, lease: None }
+        Self { serving, lease: None, streaming: None }
+    }
+
+    /// Of one that comes over a stream of HTTP/2.
+    pub fn streaming(streaming: Streaming, serving: Serving) -> Self {
+        Self { serving, lease: None, streaming: Some(streaming) }
     }
 
     /// Of one that came over `channel`, which goes back to `idle`; `answer` are its fields.
@@ -157,7 +164,7 @@ impl Served {
             idle_max: config.idle_max,
             timeout,
         });
-        Self { serving, lease }
+        Self { serving, lease, streaming: None }
     }
 
     /// The body has ended as it should.
@@ -165,6 +172,16 @@ impl Served {
         drop(self.serving);
         if let Some(lease) = self.lease {
             lease.give_back();
+        }
+        if let Some(streaming) = self.streaming {
+            streaming.ended();
+        }
+    }
+
+    /// The server sends no more of it.
+    pub fn is_silent(&self) {
+        if let Some(streaming) = &self.streaming {
+            streaming.suspect();
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use http::uri::Scheme;
 use tokio::time::{Instant, timeout_at};
 
 use super::balance::{self, Candidate, WEIGHT_UNIT};
@@ -16,7 +17,7 @@ use super::line::Line;
 use super::passive::{Passive, Tolerance};
 use super::resolve::resolve;
 use super::{ConnectError, shares};
-use crate::config;
+use crate::config::{self, HttpVersion};
 use crate::leg::Leg;
 use crate::tls::Connector;
 
@@ -193,14 +194,20 @@ impl Server {
     }
 
     /// Connect, to the first of its addresses that takes the connection; each has an equal share of the time.
-    /// The connection has begun with `preamble`; where the server speaks TLS, its handshake is over, within the same time.
-    pub async fn connect(&self, preamble: &[u8], deadline: Instant) -> Result<Leg, ConnectError> {
+    /// The connection has begun with `preamble`; where the server speaks TLS, its handshake is over, within the same time,
+    /// and `version` is agreed on.
+    pub async fn connect(
+        &self,
+        preamble: &[u8],
+        version: HttpVersion,
+        deadline: Instant,
+    ) -> Result<Leg, ConnectError> {
         let failed = |error| ConnectError::Failed { server: Arc::clone(&self.address), error };
         let timed_out = |_| ConnectError::TimedOut { server: Arc::clone(&self.address) };
         let security = self.security.as_ref();
         let name = match &self.target {
             Target::At(endpoint) => {
-                return timeout_at(deadline, dial(endpoint, preamble, security))
+                return timeout_at(deadline, dial(endpoint, preamble, security, version))
                     .await
                     .map_err(timed_out)?
                     .map_err(failed);
@@ -215,7 +222,8 @@ impl Server {
             let Some(address) = addresses.get((first + tried) % addresses.len()) else { continue };
             let now = Instant::now();
             let share = deadline.saturating_duration_since(now) / shares(addresses.len() - tried);
-            last = match timeout_at(now + share, dial(&Endpoint::Tcp(*address), preamble, security)).await {
+            let endpoint = Endpoint::Tcp(*address);
+            last = match timeout_at(now + share, dial(&endpoint, preamble, security, version)).await {
                 Ok(Ok(leg)) => return Ok(leg),
                 Ok(Err(error)) => failed(error),
                 Err(elapsed) => timed_out(elapsed),
@@ -233,6 +241,11 @@ impl Server {
                 tracing::warn!(server = %self.address, %error, "name of a server cannot be resolved")
             }
         }
+    }
+
+    /// What its URLs begin with.
+    pub fn scheme(&self) -> Scheme {
+        if self.security.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     pub fn has_name(&self) -> bool {

@@ -43,6 +43,10 @@ pub struct Upstream {
     /// `proxy-protocol`: `"v1"` or `"v2"`: what connections to the servers begin with, so that these learn the client's
     /// address without reading HTTP. Default: nothing. nginx's `proxy_protocol on` (of its stream module).
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// `http-version`: `"1.1"` or `"2"`: what requests are sent by. Over HTTP/2 those of a worker share connections; with
+    /// `https://` servers it is agreed on by ALPN, others are expected to know (RFC 9113 §3.3). Handshakes of WebSockets
+    /// are sent by HTTP/1.1 in any case. Default `"1.1"`; nginx's `proxy_http_version`. Not `"2"` with `proxy-protocol`.
+    pub http_version: HttpVersion,
     /// `tls`: how those of `servers` are spoken to that begin with `https://`. Only where there are such; their default is
     /// [`UpstreamTls::default`].
     pub tls: Option<UpstreamTls>,
@@ -61,6 +65,13 @@ pub struct UpstreamTls {
     pub certificate: Option<KeyPair>,
     /// `verify`: whether it matters who a server is. Default `true`, unlike nginx's `proxy_ssl_verify`.
     pub verify: bool,
+}
+
+/// `http-version`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    Http1,
+    Http2,
 }
 
 /// `proxy-protocol` of an upstream.

@@ -1,0 +1,436 @@
+//! What goes wrong on connections that requests share, and what becomes of those requests.
+
+use std::future::poll_fn;
+
+use futures_util::future::join_all;
+use h2::Reason;
+use h2::server::Builder;
+use http::Response;
+use sluicegate_tests::{
+    Http2Upstream, Proxy, RawFrame, RawHttp2, RawUpstream, Wire, config, eventually, run, soon,
+};
+
+use crate::upstream_http2::proxy;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\nbody";
+/// Whose body is yet to come.
+const BEGUN: &str = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\n";
+
+/// A server's side of the next connection, whose frames are the test's.
+async fn next(upstream: &RawUpstream) -> RawHttp2 {
+    let mut server = RawHttp2 { wire: upstream.next().await };
+    assert_eq!(server.wire.take(RawHttp2::PREFACE.len()).await, RawHttp2::PREFACE);
+    send(&mut server, &[RawFrame::new(RawHttp2::SETTINGS, 0, 0, [])]).await;
+    server
+}
+
+async fn send(server: &mut RawHttp2, frames: &[RawFrame]) {
+    assert!(server.try_send(frames).await);
+}
+
+/// The stream of the next request.
+async fn request(server: &mut RawHttp2) -> u32 {
+    server.frame_of(RawHttp2::HEADERS).await.stream
+}
+
+fn ok(stream: u32) -> RawFrame {
+    let flags = RawHttp2::END_HEADERS | RawHttp2::END_STREAM;
+    RawFrame::new(RawHttp2::HEADERS, flags, stream, RawFrame::block(&[(":status", "204")]))
+}
+
+fn goaway(last: u32, reason: Reason) -> RawFrame {
+    let payload = [last.to_be_bytes(), u32::from(reason).to_be_bytes()].concat();
+    RawFrame::new(RawHttp2::GOAWAY, 0, 0, payload)
+}
+
+/// Two servers in turn, the first of which is the first.
+async fn pool(first: &Http2Upstream, second: &Http2Upstream, keys: &str) -> Proxy {
+    let servers = [first.address(), second.address()];
+    let keys = format!("http-version = \"2\"\n{keys}");
+    let text = [&config::listener(""), &config::upstream("app", &servers, &keys), &config::route("app", "")];
+    Proxy::start(&["[server]\nworkers = 1\n", text[0], text[1], text[2]].concat()).await
+}
+
+#[test]
+fn rfc9113_6_8_what_a_goaway_leaves_out_is_sent_again_whatever_it_is() {
+    run(async {
+        for (request_text, expected) in [(GET, 204), (BEGUN, 204)] {
+            let upstream = RawUpstream::start().await;
+            let proxy = proxy(upstream.address(), "max-fails = 1\nfail-timeout = \"1h\"", "").await;
+            let mut client = Wire::send_to(proxy.address(), request_text).await;
+            let mut server = next(&upstream).await;
+            assert_eq!(request(&mut server).await, 1);
+            send(&mut server, &[goaway(0, Reason::NO_ERROR)]).await;
+            let mut server = next(&upstream).await;
+            let stream = request(&mut server).await;
+            send(&mut server, &[ok(stream)]).await;
+            assert_eq!(client.head().await.status(), expected);
+            proxy.log().assert_none(&["passed over"]);
+        }
+    });
+}
+
+#[test]
+fn rfc9113_6_8_after_a_goaway_streams_end_and_new_ones_go_elsewhere() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = proxy(upstream.address(), "", "").await;
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        let mut leaving = next(&upstream).await;
+        let first = request(&mut leaving).await;
+        send(&mut leaving, &[goaway(first, Reason::NO_ERROR)]).await;
+        // The word has come when the PING behind it is answered.
+        send(&mut leaving, &[RawFrame::new(RawHttp2::PING, 0, 0, *b"12345678")]).await;
+        while leaving.frame_of(RawHttp2::PING).await.flags != RawHttp2::ACK {}
+        let mut other = Wire::send_to(proxy.address(), POST).await;
+        let mut server = next(&upstream).await;
+        let second = request(&mut server).await;
+        send(&mut server, &[ok(second)]).await;
+        assert_eq!(other.response().await.status(), 204);
+        send(&mut leaving, &[ok(first)]).await;
+        assert_eq!(client.response().await.status(), 204);
+        leaving.wire.rest().await;
+    });
+}
+
+#[test]
+fn a_server_that_only_says_goaway_is_asked_so_often_and_no_more() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = proxy(upstream.address(), "retry-attempts = 3", "").await;
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        for _ in 0..3 {
+            let mut server = next(&upstream).await;
+            request(&mut server).await;
+            send(&mut server, &[goaway(0, Reason::NO_ERROR)]).await;
+        }
+        assert_eq!(client.response().await.status(), 502);
+    });
+}
+
+#[test]
+fn rfc9113_8_7_a_stream_that_is_refused_is_another_servers() {
+    run(async {
+        for request in [GET, BEGUN] {
+            let [first, second] = [Http2Upstream::start().await, Http2Upstream::start().await];
+            let proxy = pool(&first, &second, "").await;
+            let mut client = Wire::send_to(proxy.address(), request).await;
+            first.next().await.request().await.reset(Reason::REFUSED_STREAM);
+            second.next().await.request().await.answer("ok");
+            assert_eq!(client.response().await.text(), "ok");
+            proxy.log().assert_none(&["passed over"]);
+        }
+    });
+}
+
+#[test]
+fn a_body_of_which_a_piece_is_gone_is_sent_once() {
+    run(async {
+        for reason in [Reason::REFUSED_STREAM, Reason::INTERNAL_ERROR] {
+            let [first, second] = [Http2Upstream::start().await, Http2Upstream::start().await];
+            let proxy = pool(&first, &second, "").await;
+            let mut client = Wire::send_to(proxy.address(), POST).await;
+            let mut asked = first.next().await.request().await;
+            assert_eq!(asked.body().await.0, b"body");
+            asked.reset(reason);
+            assert_eq!(client.response().await.status(), 502, "{reason}");
+            proxy.log().line(&["request refused", "fault=upstream"]).await;
+            second.assert_no_more();
+        }
+    });
+}
+
+#[test]
+fn a_reset_costs_no_idempotent_request() {
+    run(async {
+        for (request, expected) in [(GET, 200), (BEGUN, 502)] {
+            let [first, second] = [Http2Upstream::start().await, Http2Upstream::start().await];
+            let proxy = pool(&first, &second, "").await;
+            let mut client = Wire::send_to(proxy.address(), request).await;
+            first.next().await.request().await.reset(Reason::INTERNAL_ERROR);
+            if expected == 200 {
+                second.next().await.request().await.answer("ok");
+            }
+            assert_eq!(client.response().await.status(), expected);
+            second.assert_no_more();
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_its_server_closed_while_it_idled_costs_no_idempotent_request() {
+    run(async {
+        for (request_text, expected) in [(GET, 204), (BEGUN, 502)] {
+            let upstream = RawUpstream::start().await;
+            let proxy = proxy(upstream.address(), "max-fails = 1\nfail-timeout = \"1h\"", "").await;
+            let mut client = Wire::send_to(proxy.address(), GET).await;
+            let mut server = next(&upstream).await;
+            let stream = request(&mut server).await;
+            send(&mut server, &[ok(stream)]).await;
+            assert_eq!(client.response().await.status(), 204);
+            client.send(request_text).await;
+            request(&mut server).await;
+            drop(server);
+            if expected == 204 {
+                let mut server = next(&upstream).await;
+                let stream = request(&mut server).await;
+                send(&mut server, &[ok(stream)]).await;
+            }
+            assert_eq!(client.head().await.status(), expected);
+            proxy.log().assert_none(&["passed over"]);
+        }
+    });
+}
+
+#[test]
+fn an_answer_that_is_reset_is_broken_off() {
+    run(async {
+        let upstream = Http2Upstream::start().await;
+        let proxy = proxy(upstream.address(), "", "").await;
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        let mut wire = upstream.next().await;
+        let mut stream = wire.request().await.begin(Response::new(()));
+        stream.send_data("half".into(), false).unwrap();
+        assert_eq!(client.head().await.status(), 200);
+        assert_eq!(client.chunk().await, b"half");
+        stream.send_reset(Reason::INTERNAL_ERROR);
+        client.assert_closed().await;
+        proxy.log().line(&["answer broken off"]).await;
+        // The connection goes on.
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        wire.request().await.answer("ok");
+        assert_eq!(client.response().await.text(), "ok");
+    });
+}
+
+#[test]
+fn a_head_that_is_too_large_is_no_answer() {
+    run(async {
+        let upstream = Http2Upstream::start().await;
+        let proxy = proxy(upstream.address(), "", "").await;
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        let mut wire = upstream.next().await;
+        let value = "x".repeat(8 << 10);
+        let large =
+            (0..9).fold(Response::builder(), |head, number| head.header(format!("x-{number}"), &value));
+        let mut asked = wire.request().await;
+        let mut stream = asked.begin(large.body(()).unwrap());
+        assert_eq!(client.response().await.status(), 502);
+        assert_eq!(
+            soon("a reset", poll_fn(|cx| stream.poll_reset(cx))).await.unwrap(),
+            Reason::PROTOCOL_ERROR
+        );
+        client.send(GET).await;
+        let small = Response::builder().header("x-0", &value).header("x-1", &value).body(()).unwrap();
+        wire.request().await.begin(small).send_data("".into(), true).unwrap();
+        assert_eq!(client.response().await.status(), 200);
+    });
+}
+
+/// The server's PING is answered: that it is slow with one request says nothing of the others.
+#[test]
+fn silence_ends_a_request_and_not_its_connection() {
+    run(async {
+        let upstream = Http2Upstream::start().await;
+        let proxy = proxy(upstream.address(), "", "timeouts = { upstream-header = \"500ms\" }").await;
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        let mut wire = upstream.next().await;
+        let mut asked = wire.request().await;
+        assert_eq!(client.response().await.status(), 504);
+        assert_eq!(asked.given_up().await, Reason::CANCEL);
+        client.send(GET).await;
+        wire.request().await.answer("ok");
+        assert_eq!(client.response().await.text(), "ok");
+        upstream.assert_no_more();
+    });
+}
+
+#[test]
+fn a_connection_that_answers_no_ping_takes_no_more_requests() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy =
+            proxy(upstream.address(), "max-fails = 0", "timeouts = { upstream-header = \"500ms\" }").await;
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        let mut lost = next(&upstream).await;
+        request(&mut lost).await;
+        assert_eq!(client.response().await.status(), 504);
+        lost.frame_of(RawHttp2::PING).await;
+        client.send(GET).await;
+        let mut server = next(&upstream).await;
+        let stream = request(&mut server).await;
+        send(&mut server, &[ok(stream)]).await;
+        assert_eq!(client.response().await.status(), 204);
+        lost.wire.rest().await;
+        proxy.log().line(&["answers no ping"]).await;
+    });
+}
+
+#[test]
+fn an_answer_that_stops_coming_is_cut_off() {
+    run(async {
+        let upstream = Http2Upstream::start().await;
+        let proxy =
+            proxy(upstream.address(), "", "timeouts = { read = \"500ms\", upstream-header = \"60s\" }").await;
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        let mut wire = upstream.next().await;
+        let mut asked = wire.request().await;
+        let mut stream = asked.begin(Response::new(()));
+        stream.send_data("half".into(), false).unwrap();
+        client.head().await;
+        assert_eq!(client.chunk().await, b"half");
+        client.assert_closed().await;
+        proxy.log().line(&["answer broken off", "no data came"]).await;
+    });
+}
+
+#[test]
+fn a_server_that_takes_nothing_of_a_body_is_given_up() {
+    run(async {
+        let mut settings = Builder::new();
+        settings.initial_window_size(4);
+        let upstream = Http2Upstream::with(settings).await;
+        let proxy = proxy(upstream.address(), "", "timeouts = { send = \"500ms\" }").await;
+        let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nlongbody";
+        let mut client = Wire::send_to(proxy.address(), request).await;
+        let mut wire = upstream.next().await;
+        let mut asked = wire.request().await;
+        assert_eq!(asked.given_up().await, Reason::CANCEL);
+        assert_eq!(client.response().await.status(), 502);
+        proxy.log().line(&["request refused", "took nothing of the request"]).await;
+    });
+}
+
+#[test]
+fn a_client_that_breaks_its_body_off_is_at_fault() {
+    run(async {
+        let upstream = Http2Upstream::start().await;
+        let proxy = proxy(upstream.address(), "", "timeouts = { request-body = \"500ms\" }").await;
+        let mut client = Wire::send_to(proxy.address(), BEGUN).await;
+        let mut wire = upstream.next().await;
+        let mut asked = wire.request().await;
+        assert_eq!(asked.given_up().await, Reason::CANCEL);
+        assert_eq!(client.response().await.status(), 408);
+        proxy.log().line(&["request refused", "fault=client"]).await;
+    });
+}
+
+#[test]
+fn a_limit_of_one_stream_opens_more_connections_and_then_has_requests_wait() {
+    run(async {
+        let mut settings = Builder::new();
+        settings.max_concurrent_streams(1);
+        let upstream = Http2Upstream::with(settings).await;
+        let proxy = proxy(upstream.address(), "max-fails = 1", "timeouts = { connect = \"2s\" }").await;
+        let mut pairs = Vec::new();
+        for _ in 0..16 {
+            let client = Wire::send_to(proxy.address(), GET).await;
+            let mut wire = upstream.next().await;
+            let asked = wire.request().await;
+            pairs.push((client, wire, asked));
+        }
+        let mut waiting = Wire::send_to(proxy.address(), GET).await;
+        let mut in_vain = Wire::send_to(proxy.address(), GET).await;
+        let (mut client, mut wire, asked) = pairs.swap_remove(7);
+        asked.answer("one");
+        assert_eq!(client.response().await.text(), "one");
+        // Whoever waits longest.
+        let asked = wire.request().await;
+        assert_eq!(in_vain.response().await.status(), 503);
+        asked.answer("two");
+        assert_eq!(waiting.response().await.text(), "two");
+        upstream.assert_no_more();
+        // That it has much to do is no failure of the server.
+        proxy.log().assert_none(&["and is passed over"]);
+    });
+}
+
+#[test]
+fn a_burst_before_the_server_has_spoken_waits_for_it() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = proxy(upstream.address(), "", "").await;
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            clients.push(Wire::send_to(proxy.address(), GET).await);
+        }
+        let mut server = RawHttp2 { wire: upstream.next().await };
+        server.wire.take(RawHttp2::PREFACE.len()).await;
+        let four = [&[0, 3][..], &4_u32.to_be_bytes()].concat();
+        send(&mut server, &[RawFrame::new(RawHttp2::SETTINGS, 0, 0, four)]).await;
+        // As many as the server takes at once, the others after them or over another connection.
+        let mut streams = Vec::new();
+        for _ in 0..4 {
+            streams.push(request(&mut server).await);
+        }
+        assert_eq!(streams, [1, 3, 5, 7]);
+        let mut second = next(&upstream).await;
+        for _ in 0..6 {
+            let stream = request(&mut second).await;
+            send(&mut second, &[ok(stream)]).await;
+        }
+        let answers: Vec<RawFrame> = streams.into_iter().map(ok).collect();
+        send(&mut server, &answers).await;
+        for client in &mut clients {
+            assert_eq!(client.response().await.status(), 204);
+        }
+    });
+}
+
+#[test]
+fn nobody_waits_for_a_server_that_refuses() {
+    run(async {
+        let address = RawUpstream::start().await.address();
+        let proxy = proxy(address, "max-fails = 0", "").await;
+        let answers = join_all(
+            (0..50).map(|_| async { Wire::send_to(proxy.address(), GET).await.response().await.status() }),
+        );
+        assert_eq!(answers.await, [502; 50]);
+    });
+}
+
+#[test]
+fn a_server_that_never_speaks_is_too_slow() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = proxy(upstream.address(), "", "timeouts = { connect = \"500ms\" }").await;
+        let mut client = Wire::send_to(proxy.address(), POST).await;
+        let mut wire = upstream.next().await;
+        assert_eq!(client.response().await.status(), 504);
+        // No request went there.
+        let sent = wire.rest().await;
+        assert_eq!(&sent[..RawHttp2::PREFACE.len()], RawHttp2::PREFACE);
+        let mut frames = &sent[RawHttp2::PREFACE.len()..];
+        let mut kinds = Vec::new();
+        while let [0, high, low, kind, ..] = *frames {
+            kinds.push(kind);
+            frames = &frames[9 + usize::from(u16::from_be_bytes([high, low]))..];
+        }
+        assert!(!kinds.contains(&RawHttp2::HEADERS), "{kinds:?}");
+    });
+}
+
+#[test]
+fn what_was_cut_off_with_all_its_requests_is_one_failure_for_each() {
+    run(async {
+        let upstream = Http2Upstream::start().await;
+        let proxy = proxy(upstream.address(), "", "").await;
+        let mut clients = Vec::new();
+        let mut wire = {
+            clients.push(Wire::send_to(proxy.address(), GET).await);
+            upstream.next().await
+        };
+        let mut asked = vec![wire.request().await];
+        for _ in 0..2 {
+            clients.push(Wire::send_to(proxy.address(), GET).await);
+            asked.push(wire.request().await);
+        }
+        wire.cut();
+        drop(asked);
+        for client in &mut clients {
+            assert_eq!(client.response().await.status(), 502);
+        }
+        eventually("three lines", || (proxy.log().count(&["request refused"]) == 3).then_some(())).await;
+    });
+}
