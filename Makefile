@@ -32,6 +32,11 @@ plugins: release setup-wasm ## every reference plugin, at target/plugins/NAME.wa
 	@echo "== building the reference plugins"
 	$(RELEASE) plugin build plugins/*
 
+bench: setup-wasm release ## beside nginx, HAProxy, Envoy and Node's ws: what messages, handshakes, requests and sessions cost
+	@bench/peers/setup.sh
+	$(RELEASE) plugin build plugins/* tests/plugins/*
+	cargo run --release --package sluicegate-bench -- compare $(ARGUMENTS)
+
 bench-plugins: setup-wasm release ## what a plugin costs per request, message and session
 	$(RELEASE) plugin build plugins/* tests/plugins/*
 	cargo bench --package sluicegate --bench plugins
@@ -53,4 +58,4 @@ setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
 setup-peers: ## what the tests talk to: Node ws, Python websockets
 	@tests/peers/setup.sh
 
-.PHONY: help run test lint release plugins bench-plugins bench-idle conformance conformance-tls setup-wasm setup-peers
+.PHONY: help run test lint release plugins bench bench-plugins bench-idle conformance conformance-tls setup-wasm setup-peers

@@ -6,22 +6,19 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
 use std::time::Duration;
 
-use clap::Args;
-use futures_util::future::try_join_all;
-use tokio::net::TcpStream;
-use tokio::time::sleep;
-
+use crate::Outcome;
 use crate::process::Running;
-use crate::{Outcome, wire};
+use crate::session::{Session, Target};
+use crate::wire::{COMPRESSED_TEXT, TEXT};
+use clap::Args;
 
 /// Opened first, so that what is made once is not counted.
-const WARM_UP_SESSIONS: usize = 50;
-/// Opened at once.
-const BATCH: usize = 100;
+pub const WARM_UP_SESSIONS: usize = 50;
 /// For memory that is given back late.
-const SETTLE: Duration = Duration::from_secs(1);
+pub const SETTLE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -54,11 +51,11 @@ struct Plugin {
 const FORWARD: (&str, &str) = ("test-forward.wasm", "{}");
 const REPLACE: (&str, &str) = ("test-stamp.wasm", r#"{ mark = "" }"#);
 
-pub async fn run(arguments: Arguments) -> Outcome<()> {
+pub fn run(arguments: &Arguments) -> Outcome<()> {
     println!("| {} idle sessions | KiB each | with permessage-deflate |\n|---|---|---|", arguments.sessions);
     for case in cases().into_iter().filter(|case| case.name.contains(&arguments.only)) {
-        let plain = measure(&arguments, &case, false).await?;
-        let compressed = measure(&arguments, &case, true).await?;
+        let plain = measure(arguments, &case, false)?;
+        let compressed = measure(arguments, &case, true)?;
         println!("| {} | {plain:.1} | {compressed:.1} |", case.name);
     }
     Ok(())
@@ -88,38 +85,35 @@ fn cases() -> [Case; 5] {
 }
 
 /// KiB of the proxy's memory for each idle session.
-async fn measure(arguments: &Arguments, case: &Case, deflate: bool) -> Outcome<f64> {
+fn measure(arguments: &Arguments, case: &Case, deflate: bool) -> Outcome<f64> {
     let backend = Running::backend()?;
     let folder = tempfile::tempdir()?;
     let config = folder.path().join("sluicegate.toml");
     fs::write(&config, case.config(&arguments.plugins, backend.port)?)?;
     let proxy = Running::proxy(&arguments.proxy, &config)?;
 
-    let warm_up = open(proxy.port, WARM_UP_SESSIONS, deflate).await?;
-    sleep(SETTLE).await;
+    let target = Target { port: proxy.port, tls: None };
+    let warm_up = open(&target, WARM_UP_SESSIONS, deflate)?;
+    sleep(SETTLE);
     let before = proxy.memory_kib()?;
-    let sessions = open(proxy.port, arguments.sessions, deflate).await?;
-    sleep(SETTLE).await;
+    let sessions = open(&target, arguments.sessions, deflate)?;
+    sleep(SETTLE);
     let after = proxy.memory_kib()?;
     drop((warm_up, sessions));
     Ok((after as f64 - before as f64) / arguments.sessions as f64)
 }
 
 /// Sessions in which one message was said and heard.
-async fn open(port: u16, count: usize, deflate: bool) -> Outcome<Vec<TcpStream>> {
-    let mut sessions = Vec::new();
-    while sessions.len() < count {
-        let batch = (0..BATCH.min(count - sessions.len())).map(|_| async {
-            let mut session = wire::open(port, "/", deflate).await?;
-            // "Hello", and as RFC 7692 §7.2.3.1 compresses it.
-            let (first, payload): (u8, &[u8]) =
-                if deflate { (0xc1, b"\xf2\x48\xcd\xc9\xc9\x07\x00") } else { (0x81, b"Hello") };
-            wire::exchange(&mut session, first, payload).await?;
-            Outcome::Ok(session)
-        });
-        sessions.extend(try_join_all(batch).await?);
-    }
-    Ok(sessions)
+pub fn open(target: &Target, count: usize, deflate: bool) -> Outcome<Vec<Session>> {
+    // "Hello", and as RFC 7692 §7.2.3.1 compresses it.
+    let (first, payload): (_, &[u8]) =
+        if deflate { (COMPRESSED_TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00") } else { (TEXT, b"Hello") };
+    let session = || {
+        let mut session = Session::open(target, deflate)?;
+        session.exchange(first, payload)?;
+        Ok(session)
+    };
+    (0..count).map(|_| session()).collect()
 }
 
 impl Case {

@@ -1,15 +1,22 @@
-//! Measures the proxy binary from outside, with clients and a backend of its own. What is printed is what was measured on
-//! this machine in this run.
+//! Measures the proxy binary from outside, with clients and a backend of its own, and compares it with other proxies. What is
+//! printed is what was measured on this machine in this run.
 
 mod backend;
+mod compare;
+mod crowd;
+mod forward;
 mod idle;
+mod load;
+mod poll;
 mod process;
+mod script;
+mod session;
+mod tls;
 mod wire;
 
 use std::error::Error;
 
 use clap::{Parser, Subcommand};
-use tokio::runtime::LocalRuntime;
 
 /// Measures the proxy binary
 #[derive(Debug, Parser)]
@@ -20,21 +27,29 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What messages, handshakes, requests and sessions cost, compared with other proxies
+    Compare(compare::Arguments),
     /// What an idle session costs in memory, relayed and inspected, with and without permessage-deflate
     Idle(idle::Arguments),
-    /// The WebSocket server behind the proxy: says its port, echoes, ends with its input
+    /// The server behind the proxy: says its port, echoes, ends with its input
     #[command(hide = true)]
     Backend,
+    /// A proxy that only forwards
+    #[command(hide = true)]
+    Forward(forward::Arguments),
 }
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// Of what clients and the backend send: a large message goes at once.
+const SOCKET_BUFFER_BYTES: usize = 512 * 1024;
+
 fn main() -> Outcome<()> {
     process::raise_descriptor_limit();
-    LocalRuntime::new()?.block_on(async {
-        match Arguments::parse().command {
-            Command::Idle(arguments) => idle::run(arguments).await,
-            Command::Backend => backend::run().await,
-        }
-    })
+    match Arguments::parse().command {
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Idle(arguments) => idle::run(&arguments),
+        Command::Backend => backend::run(),
+        Command::Forward(arguments) => forward::run(&arguments),
+    }
 }

@@ -6,8 +6,10 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Outcome;
 
@@ -16,6 +18,16 @@ pub struct Running {
     child: Child,
     /// What it listens on.
     pub port: u16,
+}
+
+/// Processors that processes are bound to.
+#[derive(Debug, Clone, Copy)]
+pub struct Cpus {
+    all: CpuSet,
+    /// The clients' and the backend's.
+    pub load: usize,
+    /// The proxy's.
+    pub proxy: usize,
 }
 
 // === impl Running ===
@@ -50,20 +62,102 @@ impl Running {
         Err(format!("the proxy did not start: {said}").into())
     }
 
+    /// Any proxy, which was told to listen on `port`; what it says goes to `log`.
+    pub fn told(mut command: Command, port: u16, log: &Path) -> Outcome<Self> {
+        let log = fs::File::create(log)?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let program = command.get_program().to_owned();
+        let child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        Ok(Self { child, port })
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What it has used of a processor, in all its threads and its children's.
+    pub fn cpu_time(&self) -> Outcome<Duration> {
+        self.processes().into_iter().map(cpu_time).sum()
+    }
+
     /// Its share of the memory it has mapped, in KiB. Not its resident set: plugins are images that all their instances
     /// map, and would be counted once for each.
     pub fn memory_kib(&self) -> Outcome<u64> {
+        self.processes().into_iter().map(memory_kib).sum()
+    }
+
+    /// Its own identifier, and its children's.
+    fn processes(&self) -> Vec<u32> {
         let id = self.child.id();
-        let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).ok_or("no Pss")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        [id].into_iter().chain(children.split_whitespace().filter_map(|child| child.parse().ok())).collect()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        for id in self.processes().into_iter().skip(1) {
+            let child = i32::try_from(id).ok().and_then(Pid::from_raw);
+            child.map(|id| kill_process(id, Signal::KILL));
+        }
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+fn memory_kib(id: u32) -> Outcome<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).ok_or("no Pss")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// By the clock that the kernel has for each process, in nanoseconds; `/proc/ID/stat` has hundredths of a second.
+fn cpu_time(id: u32) -> Outcome<Duration> {
+    let id = libc::pid_t::try_from(id)?;
+    let mut clock = 0;
+    // SAFETY: `clock` is written to, and nothing else.
+    let result = unsafe { libc::clock_getcpuclockid(id, &mut clock) };
+    if result != 0 {
+        return Err(io::Error::from_raw_os_error(result).into());
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is written to, and nothing else.
+    if unsafe { libc::clock_gettime(clock, &mut time) } != 0 {
+        return Err(io::Error::last_os_error().into());
+    }
+    Ok(Duration::new(time.tv_sec.try_into()?, time.tv_nsec.try_into()?))
+}
+
+// === impl Cpus ===
+
+impl Cpus {
+    /// Two of those that this process may use, and this process bound to the first, with all it starts from now on.
+    pub fn divide() -> Outcome<Self> {
+        let all = sched_getaffinity(None)?;
+        let mut found = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu));
+        let load = found.next().ok_or("no processor")?;
+        let proxy = found.next().ok_or("two processors are needed: one for the proxy, one for the load")?;
+        let cpus = Self { all, load, proxy };
+        cpus.bind(Some(load))?;
+        Ok(cpus)
+    }
+
+    /// What `start` starts is bound to the proxy's processor, or to none where it has several workers.
+    pub fn for_proxy<T>(&self, workers: usize, start: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+        self.bind((workers == 1).then_some(self.proxy))?;
+        let started = start();
+        self.bind(Some(self.load))?;
+        started
+    }
+
+    fn bind(&self, cpu: Option<usize>) -> Outcome<()> {
+        let mut set = self.all;
+        if let Some(cpu) = cpu {
+            set.clear();
+            set.set(cpu);
+        }
+        Ok(sched_setaffinity(None, &set)?)
     }
 }
 

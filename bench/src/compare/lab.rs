@@ -1,0 +1,209 @@
+//! Where contenders are started: the backend, the certificate, the folders and the processors.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
+use tempfile::TempDir;
+
+use super::Arguments;
+use super::contender::Contender;
+use crate::Outcome;
+use crate::load::Timetable;
+use crate::process::{Cpus, Running};
+use crate::script::{Listener, Script};
+use crate::session::{Session, Target};
+use crate::tls::Certificate;
+
+const WARM_UP: Duration = Duration::from_secs(1);
+/// For a contender to answer, if its plugins are compiled first.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
+/// Between two attempts to connect to one that is starting.
+const ATTEMPT_PERIOD: Duration = Duration::from_micros(500);
+
+pub struct Lab {
+    cpus: Cpus,
+    backend: Running,
+    certificate: Certificate,
+    client: Arc<ClientConfig>,
+    folder: TempDir,
+    sluicegate: PathBuf,
+    plugins: PathBuf,
+    length: Duration,
+    late_max: f64,
+    /// Where memory is measured.
+    pub sessions: usize,
+}
+
+/// A contender that listens on.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    plain: u16,
+    tls: u16,
+}
+
+/// A contender that answers.
+pub struct Proxy {
+    running: Running,
+    pub plain: Target,
+    pub tls: Target,
+    /// From its start to its first accepted connection.
+    pub started_in: Duration,
+    _folder: TempDir,
+}
+
+// === impl Lab ===
+
+impl Lab {
+    pub fn new(arguments: &Arguments) -> Outcome<Self> {
+        let cpus = Cpus::divide()?;
+        let folder = tempfile::tempdir()?;
+        let certificate = Certificate::write(folder.path())?;
+        Ok(Self {
+            cpus,
+            backend: Running::backend()?,
+            client: certificate.client()?,
+            certificate,
+            folder,
+            sluicegate: arguments.binary.clone(),
+            plugins: arguments.plugins.clone(),
+            length: Duration::from_secs_f64(arguments.seconds),
+            late_max: arguments.late_max,
+            sessions: arguments.sessions,
+        })
+    }
+
+    /// A contender with so many workers, which answers.
+    pub fn start(&self, contender: &Contender, workers: usize) -> Outcome<Proxy> {
+        let folder = tempfile::tempdir_in(&self.folder)?;
+        let ports = Ports::free()?;
+        let command = contender.command(self, folder.path(), ports, workers)?;
+        let log = folder.path().join("log");
+        let begin = Instant::now();
+        let mut running = self.cpus.for_proxy(workers, || Running::told(command, ports.plain, &log))?;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, ports.plain)).is_err() {
+            if running.has_ended() || begin.elapsed() > START_TIME_MAX {
+                return Err(format!("did not start: {}", fs::read_to_string(&log)?.trim()).into());
+            }
+            sleep(ATTEMPT_PERIOD);
+        }
+        let started_in = begin.elapsed();
+        let plain = Target { port: ports.plain, tls: None };
+        let tls = Target { port: ports.tls, tls: Some(self.client.clone()) };
+        let targets = [Some(&plain), contender.has_tls().then_some(&tls)];
+        for target in targets.into_iter().flatten() {
+            while let Err(error) = ask(target) {
+                if running.has_ended() || begin.elapsed() > START_TIME_MAX {
+                    return Err(format!("{error}: {}", fs::read_to_string(&log)?.trim()).into());
+                }
+                sleep(Duration::from_millis(10));
+            }
+        }
+        Ok(Proxy { running, plain, tls, started_in, _folder: folder })
+    }
+
+    pub fn timetable(&self, rate: u32) -> Timetable {
+        Timetable { rate, warm_up: WARM_UP, length: self.length, late_max: self.late_max }
+    }
+
+    /// What programs are told that have no configuration: both ports, the backend's, the certificate and its key.
+    pub fn words(&self, ports: Ports) -> Vec<String> {
+        let Certificate { certificate, key, .. } = &self.certificate;
+        let files = [certificate, key].map(|file| file.display().to_string());
+        [ports.plain, ports.tls, self.backend.port]
+            .map(|port| port.to_string())
+            .into_iter()
+            .chain(files)
+            .collect()
+    }
+
+    /// The template `name` of bench/peers and `more`, with its words filled in; in `folder`.
+    pub fn fill(
+        &self,
+        name: &str,
+        more: &str,
+        folder: &Path,
+        ports: Ports,
+        workers: usize,
+    ) -> Outcome<PathBuf> {
+        let path = |path: &Path| path.display().to_string();
+        let words = [
+            ("@PORT@", ports.plain.to_string()),
+            ("@TLS_PORT@", ports.tls.to_string()),
+            ("@BACKEND@", self.backend.port.to_string()),
+            ("@WORKERS@", workers.to_string()),
+            ("@FOLDER@", path(folder)),
+            ("@CERTIFICATE@", path(&self.certificate.certificate)),
+            ("@KEY@", path(&self.certificate.key)),
+            ("@CERTIFICATE_AND_KEY@", path(&self.certificate.both)),
+            ("@PLUGIN_CACHE@", path(&self.folder.path().join("plugin-cache"))),
+        ];
+        let mut text = fs::read_to_string(self.templates().join(name))? + more;
+        for (word, value) in words {
+            text = text.replace(word, &value);
+        }
+        let file = folder.join(name);
+        fs::write(&file, text)?;
+        Ok(file)
+    }
+
+    pub fn templates(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
+    }
+
+    /// What set-up scripts have installed.
+    pub fn peers(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers")
+    }
+
+    pub fn sluicegate(&self) -> PathBuf {
+        self.sluicegate.clone()
+    }
+
+    pub fn plugin(&self, file: &str) -> Outcome<PathBuf> {
+        self.plugins.join(file).canonicalize().map_err(|error| format!("{file}: {error}").into())
+    }
+}
+
+/// A request through the proxy to the backend.
+fn ask(target: &Target) -> Outcome<()> {
+    let mut session = Session::connect(target)?;
+    let script = Script::requests();
+    let line = script.lines.first().ok_or("no request")?;
+    session.send(&line.sent)?;
+    while line.heard(&session.input, &mut Listener::new(false))?.is_none() {
+        session.receive(&mut [0; 4096])?;
+    }
+    Ok(())
+}
+
+// === impl Ports ===
+
+impl Ports {
+    /// Two that nobody listens on now.
+    fn free() -> Outcome<Self> {
+        let take = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let (plain, tls) = (take()?, take()?);
+        Ok(Self { plain: plain.local_addr()?.port(), tls: tls.local_addr()?.port() })
+    }
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    pub fn target(&self, tls: bool) -> &Target {
+        if tls { &self.tls } else { &self.plain }
+    }
+
+    pub fn cpu_time(&self) -> Outcome<Duration> {
+        self.running.cpu_time()
+    }
+
+    pub fn memory_kib(&self) -> Outcome<f64> {
+        Ok(self.running.memory_kib()? as f64)
+    }
+}

@@ -1,0 +1,114 @@
+//! Other proxies and this one, side by side. In each round every contender is started, put under the same load for a short
+//! time and ended; then comes the next round. Ratios are made within a round, so what changes on the machine from minute to
+//! minute is in both numbers; a figure is the median of its rounds.
+
+mod column;
+mod contender;
+mod expectation;
+mod growth;
+mod lab;
+mod machine;
+mod results;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use self::column::Column;
+use self::contender::Contender;
+use self::lab::Lab;
+use self::results::{Reading, Results};
+use crate::Outcome;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Rounds; a figure is their median
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Of load in each round for each contender, after one second that does not count
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Only columns whose names contain this; `growth` is one, too
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Only these contenders, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    contenders: Vec<String>,
+    /// Held open where memory is measured; each takes two of a proxy's file descriptors
+    #[arg(long, default_value_t = 9_000)]
+    sessions: usize,
+    /// Sluicegate
+    #[arg(long, default_value = "target/release/sluicegate")]
+    binary: PathBuf,
+    /// Where `sluicegate plugin build plugins/* tests/plugins/*` leaves its components
+    #[arg(long, default_value = "target/plugins")]
+    plugins: PathBuf,
+    /// The share of operations that may begin late before a round does not count; 1 lets all count
+    #[arg(long, default_value_t = 0.01)]
+    late_max: f64,
+    /// Where each round's readings are written to, as lines of JSON
+    #[arg(long, default_value = "target/bench")]
+    output: PathBuf,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome<()> {
+    let lab = Lab::new(arguments)?;
+    println!("{}", machine::describe());
+    let contenders = startable(&lab, arguments);
+    let mut results = Results::new(&arguments.output)?;
+    for column in column::all().iter().filter(|column| column.name.contains(&arguments.only)) {
+        let contenders: Vec<_> = contenders.iter().filter(|contender| column.admits(contender)).collect();
+        for round in 0..arguments.rounds {
+            measure(&lab, column, &contenders, round, &mut results)?;
+        }
+        results.print(column, &contenders);
+    }
+    expectation::print(&results);
+    if "growth".contains(&arguments.only) {
+        growth::run(&lab, arguments.rounds, &mut results)?;
+    }
+    println!("\nEach round's readings: {}", results.path().display());
+    Ok(())
+}
+
+/// Those that were asked for and work; the others are told.
+fn startable(lab: &Lab, arguments: &Arguments) -> Vec<Contender> {
+    let mut contenders = contender::all();
+    let wanted = &arguments.contenders;
+    for name in wanted.iter().filter(|name| !contenders.iter().any(|contender| contender.name == **name)) {
+        eprintln!("!! there is no contender {name}");
+    }
+    contenders.retain(|contender| wanted.is_empty() || wanted.contains(&contender.name));
+    // The first start of one with plugins compiles them, which belongs to no measurement.
+    contenders.retain(|contender| match lab.start(contender, 1) {
+        Ok(_) => true,
+        Err(error) => {
+            eprintln!("!! LEFT OUT: {}: {error}", contender.name);
+            false
+        }
+    });
+    for contender in &contenders {
+        println!("* {}: {}", contender.name, contender.version(lab));
+    }
+    contenders
+}
+
+/// One round. Who is first changes with the round.
+fn measure(
+    lab: &Lab,
+    column: &Column,
+    contenders: &[&Contender],
+    round: usize,
+    results: &mut Results,
+) -> Outcome<()> {
+    for turn in 0..contenders.len() {
+        let contender = contenders[(turn + round) % contenders.len()];
+        eprintln!("{}, round {}: {}", column.name, round + 1, contender.name);
+        let reading = column.measure(lab, contender).unwrap_or_else(|error| {
+            eprintln!("!! {}: {}: {error}", column.name, contender.name);
+            Reading::failed(&*error)
+        });
+        results.add(column.name, &contender.name, round, reading)?;
+    }
+    Ok(())
+}
