@@ -37,6 +37,11 @@ bench: setup-wasm release ## beside nginx, HAProxy, Envoy and Node's ws: what me
 	$(RELEASE) plugin build plugins/* tests/plugins/*
 	cargo run --release --package sluicegate-bench -- compare $(ARGUMENTS)
 
+profile: setup-wasm release ## where the proxy's time goes: make profile COLUMN=message-128 CONTENDER=sluicegate
+	@bench/peers/setup.sh
+	$(RELEASE) plugin build plugins/* tests/plugins/*
+	cargo run --release --package sluicegate-bench -- profile $(COLUMN) $(CONTENDER) $(ARGUMENTS)
+
 bench-plugins: setup-wasm release ## what a plugin costs per request, message and session
 	$(RELEASE) plugin build plugins/* tests/plugins/*
 	cargo bench --package sluicegate --bench plugins
@@ -58,4 +63,4 @@ setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
 setup-peers: ## what the tests talk to: Node ws, Python websockets
 	@tests/peers/setup.sh
 
-.PHONY: help run test lint release plugins bench bench-plugins bench-idle conformance conformance-tls setup-wasm setup-peers
+.PHONY: help run test lint release plugins bench profile bench-plugins bench-idle conformance conformance-tls setup-wasm setup-peers

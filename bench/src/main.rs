@@ -29,6 +29,8 @@ struct Arguments {
 enum Command {
     /// What messages, handshakes, requests and sessions cost, compared with other proxies
     Compare(compare::Arguments),
+    /// Where a proxy spends its time under one of these loads, by `perf`
+    Profile(compare::profile::Arguments),
     /// What an idle session costs in memory, relayed and inspected, with and without permessage-deflate
     Idle(idle::Arguments),
     /// The server behind the proxy: says its port, echoes, ends with its input
@@ -48,6 +50,7 @@ fn main() -> Outcome<()> {
     process::raise_descriptor_limit();
     match Arguments::parse().command {
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Profile(arguments) => compare::profile::run(&arguments),
         Command::Idle(arguments) => idle::run(&arguments),
         Command::Backend => backend::run(),
         Command::Forward(arguments) => forward::run(&arguments),

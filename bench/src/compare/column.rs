@@ -34,10 +34,11 @@ enum Work {
     Compressed {
         rate: u32,
     },
-    /// As many as there can be.
-    Full {
+    /// As many as there can be, one at a time on each connection.
+    FullMessages {
         bytes: usize,
     },
+    FullRequests,
     Handshakes {
         rate: u32,
     },
@@ -64,7 +65,7 @@ pub const MS: Metric = "ms";
 pub const MIB: Metric = "MiB";
 
 pub fn all() -> Vec<Column> {
-    use Work::{Compressed, Full, Handshakes, Idle, Messages, Requests, Size, Start};
+    use Work::{Compressed, FullMessages, FullRequests, Handshakes, Idle, Messages, Requests, Size, Start};
     let new = |name, title, baseline, tls, work| Column { name, title, baseline, tls, work };
     let small = Messages { bytes: 128, rate: 5_000 };
     let large = Messages { bytes: 64 * 1024, rate: 400 };
@@ -80,11 +81,18 @@ pub fn all() -> Vec<Column> {
             false,
             Compressed { rate: 1_000 },
         ),
-        new("message-full", "an echoed message of 128 B at full load", "nginx", false, Full { bytes: 128 }),
+        new(
+            "message-full",
+            "an echoed message of 128 B at full load",
+            "nginx",
+            false,
+            FullMessages { bytes: 128 },
+        ),
         new("handshake", "a session opened and closed", "nginx", false, Handshakes { rate: 250 }),
         new("handshake-tls", "the same, over TLS", "nginx", true, Handshakes { rate: 150 }),
         new("request", "an HTTP request, 2,000 each second", "nginx", false, Requests { rate: 2_000 }),
         new("request-tls", "the same, over TLS", "nginx", true, Requests { rate: 2_000 }),
+        new("request-full", "an HTTP request at full load", "nginx", false, FullRequests),
         new("idle", "an idle session", "haproxy", false, Idle),
         new("idle-tls", "the same, clients over TLS", "haproxy", true, Idle),
         new("start", "from the start to the first accepted connection", "nginx", false, Start),
@@ -104,40 +112,37 @@ impl Column {
             (Work::Size, family) => family != Family::Floor && !contender.is_variant(),
             (Work::Handshakes { .. } | Work::Start, _) | (_, Family::Floor | Family::Relay) => true,
             // Of Sluicegate's, messages' hooks are not asked about requests, nor requests' about messages.
-            (Work::Requests { .. }, Family::Messages) => !contender.is_variant(),
-            (Work::Requests { .. }, Family::Requests) | (_, Family::Messages) => true,
+            (Work::Requests { .. } | Work::FullRequests, Family::Messages) => !contender.is_variant(),
+            (Work::Requests { .. } | Work::FullRequests, Family::Requests) | (_, Family::Messages) => true,
             (_, Family::Requests) => false,
         }
     }
 
-    pub fn measure(&self, lab: &Lab, contender: &Contender) -> Outcome<Reading> {
-        if let Work::Size = self.work {
-            let bytes = fs::metadata(contender.binary(lab)?)?.len();
-            return Ok(Reading::of(MIB, bytes as f64 / 1024.0 / 1024.0));
-        }
-        let proxy = lab.start(contender, 1)?;
+    pub fn measure(&self, lab: &Lab, contender: &Contender, proxy: &Proxy) -> Outcome<Reading> {
         let cpu = || proxy.cpu_time();
         let target = proxy.target(self.tls);
         match self.work {
-            Work::Messages { bytes, rate } => converse(&proxy, target, &Script::messages(bytes), lab, rate),
-            Work::Compressed { rate } => converse(&proxy, target, &Script::compressed()?, lab, rate),
-            Work::Full { bytes } => {
-                let mut crowd = Crowd::new(open_all(target, TALKERS, false)?)?;
-                // The rate is what it turns out to be.
-                let cost = full(&mut crowd, &Script::messages(bytes), &lab.timetable(1), &cpu)?;
-                Ok(Reading::of_cost(&cost))
+            Work::Messages { bytes, rate } => converse(proxy, target, &Script::messages(bytes), lab, rate),
+            Work::Compressed { rate } => converse(proxy, target, &Script::compressed()?, lab, rate),
+            Work::FullMessages { bytes } => {
+                let crowd = Crowd::new(open_all(target, TALKERS, false)?)?;
+                saturate(proxy, crowd, &Script::messages(bytes), lab)
             }
+            Work::FullRequests => saturate(proxy, connect_all(target)?, &Script::requests(), lab),
             Work::Handshakes { rate } => {
                 Ok(Reading::of_cost(&handshakes(target, &lab.timetable(rate), &cpu)?))
             }
             Work::Requests { rate } => {
-                let connections: Outcome<_> = (0..REQUESTERS).map(|_| Session::connect(target)).collect();
-                let mut crowd = Crowd::new(connections?)?;
+                let mut crowd = connect_all(target)?;
                 let cost = paced(&mut crowd, &Script::requests(), &lab.timetable(rate), &cpu)?;
                 Ok(Reading::of_cost(&cost))
             }
-            Work::Idle => Ok(Reading::of(KIB, idle_kib(&proxy, target, lab.sessions)?)),
-            Work::Start | Work::Size => Ok(Reading::of(MS, proxy.started_in.as_secs_f64() * 1e3)),
+            Work::Idle => Ok(Reading::of(KIB, idle_kib(proxy, target, lab.sessions)?)),
+            Work::Start => Ok(Reading::of(MS, proxy.started_in.as_secs_f64() * 1e3)),
+            Work::Size => {
+                let bytes = fs::metadata(contender.binary(lab)?)?.len();
+                Ok(Reading::of(MIB, bytes as f64 / 1024.0 / 1024.0))
+            }
         }
     }
 }
@@ -146,6 +151,16 @@ fn converse(proxy: &Proxy, target: &Target, script: &Script, lab: &Lab, rate: u3
     let mut crowd = Crowd::new(open_all(target, TALKERS, script.deflate)?)?;
     let cost = paced(&mut crowd, script, &lab.timetable(rate), &|| proxy.cpu_time())?;
     Ok(Reading::of_cost(&cost))
+}
+
+/// The rate is what it turns out to be.
+fn saturate(proxy: &Proxy, mut crowd: Crowd, script: &Script, lab: &Lab) -> Outcome<Reading> {
+    Ok(Reading::of_cost(&full(&mut crowd, script, &lab.timetable(1), &|| proxy.cpu_time())?))
+}
+
+fn connect_all(target: &Target) -> Outcome<Crowd> {
+    let connections: Outcome<_> = (0..REQUESTERS).map(|_| Session::connect(target)).collect();
+    Crowd::new(connections?)
 }
 
 pub fn open_all(target: &Target, count: usize, deflate: bool) -> Outcome<Vec<Session>> {

@@ -110,7 +110,7 @@ impl Contender {
                 command.arg("-db").arg("-f").arg(file("haproxy.cfg", "")?);
             }
             Program::Envoy => {
-                command.args(["--use-dynamic-base-id", "--log-level", "off"]);
+                command.args(["--disable-hot-restart", "--log-level", "off"]);
                 command.args(["--concurrency", &workers.to_string()]).arg("-c").arg(file("envoy.yaml", "")?);
             }
             Program::WsPair => {

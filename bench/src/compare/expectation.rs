@@ -54,6 +54,7 @@ fn all() -> Vec<Expectation> {
         new("128 B through a no-op plugin", "message-128", NO_OP, CPU_US, Times("nginx"), 1.1),
         new("the same, deflated JSON of 1 KiB", "message-deflate", NO_OP, CPU_US, Times("ws-pair"), 0.35),
         new("origin check and routing", "request", "sluicegate-hooks", CPU_US, Above(RELAY), 2.0),
+        new("the same at full load", "request-full", "sluicegate-hooks", CPU_US, Above(RELAY), 2.0),
         new("a no-op plugin at full load", "message-full", NO_OP, CPU_US, Above(RELAY), 1.0),
         new("latency, 5,000 messages a second", "message-128", RELAY, P99_US, Times("nginx"), 1.0),
     ]

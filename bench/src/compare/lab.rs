@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use rustls::ClientConfig;
 use tempfile::TempDir;
 
-use super::Arguments;
 use super::contender::Contender;
 use crate::Outcome;
 use crate::load::Timetable;
@@ -24,6 +24,28 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 /// Between two attempts to connect to one that is starting.
 const ATTEMPT_PERIOD: Duration = Duration::from_micros(500);
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Of load at a time, after one second that does not count
+    #[arg(long, default_value_t = 3.0)]
+    pub seconds: f64,
+    /// Held open where memory is measured; each takes two of a proxy's file descriptors
+    #[arg(long, default_value_t = 9_000)]
+    pub sessions: usize,
+    /// Sluicegate
+    #[arg(long, default_value = "target/release/sluicegate")]
+    pub binary: PathBuf,
+    /// Where `sluicegate plugin build plugins/* tests/plugins/*` leaves its components
+    #[arg(long, default_value = "target/plugins")]
+    pub plugins: PathBuf,
+    /// The share of operations that may begin late before a round does not count; 1 lets all count
+    #[arg(long, default_value_t = 0.01)]
+    pub late_max: f64,
+    /// Where each round's readings are written to, as lines of JSON
+    #[arg(long, default_value = "target/bench")]
+    pub output: PathBuf,
+}
 
 pub struct Lab {
     cpus: Cpus,
@@ -197,6 +219,10 @@ impl Ports {
 impl Proxy {
     pub fn target(&self, tls: bool) -> &Target {
         if tls { &self.tls } else { &self.plain }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.running.id()
     }
 
     pub fn cpu_time(&self) -> Outcome<Duration> {

@@ -8,9 +8,8 @@ mod expectation;
 mod growth;
 mod lab;
 mod machine;
+pub mod profile;
 mod results;
-
-use std::path::PathBuf;
 
 use clap::Args;
 
@@ -20,42 +19,29 @@ use self::lab::Lab;
 use self::results::{Reading, Results};
 use crate::Outcome;
 
+/// At a measurement, until one counts.
+const ATTEMPTS: usize = 3;
+
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Rounds; a figure is their median
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Of load in each round for each contender, after one second that does not count
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
     /// Only columns whose names contain this; `growth` is one, too
     #[arg(long, default_value = "")]
     only: String,
     /// Only these contenders, separated by commas
     #[arg(long, value_delimiter = ',')]
     contenders: Vec<String>,
-    /// Held open where memory is measured; each takes two of a proxy's file descriptors
-    #[arg(long, default_value_t = 9_000)]
-    sessions: usize,
-    /// Sluicegate
-    #[arg(long, default_value = "target/release/sluicegate")]
-    binary: PathBuf,
-    /// Where `sluicegate plugin build plugins/* tests/plugins/*` leaves its components
-    #[arg(long, default_value = "target/plugins")]
-    plugins: PathBuf,
-    /// The share of operations that may begin late before a round does not count; 1 lets all count
-    #[arg(long, default_value_t = 0.01)]
-    late_max: f64,
-    /// Where each round's readings are written to, as lines of JSON
-    #[arg(long, default_value = "target/bench")]
-    output: PathBuf,
+    #[command(flatten)]
+    lab: lab::Arguments,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
-    let lab = Lab::new(arguments)?;
+    let lab = Lab::new(&arguments.lab)?;
     println!("{}", machine::describe());
     let contenders = startable(&lab, arguments);
-    let mut results = Results::new(&arguments.output)?;
+    let mut results = Results::new(&arguments.lab.output)?;
     for column in column::all().iter().filter(|column| column.name.contains(&arguments.only)) {
         let contenders: Vec<_> = contenders.iter().filter(|contender| column.admits(contender)).collect();
         for round in 0..arguments.rounds {
@@ -103,12 +89,16 @@ fn measure(
 ) -> Outcome<()> {
     for turn in 0..contenders.len() {
         let contender = contenders[(turn + round) % contenders.len()];
-        eprintln!("{}, round {}: {}", column.name, round + 1, contender.name);
-        let reading = column.measure(lab, contender).unwrap_or_else(|error| {
-            eprintln!("!! {}: {}: {error}", column.name, contender.name);
-            Reading::failed(&*error)
-        });
-        results.add(column.name, &contender.name, round, reading)?;
+        for attempt in 1..=ATTEMPTS {
+            eprintln!("{}, round {}: {}", column.name, round + 1, contender.name);
+            let reading = lab.start(contender, 1).and_then(|proxy| column.measure(lab, contender, &proxy));
+            let reading = reading.unwrap_or_else(|error| Reading::failed(&*error));
+            let counts = reading.flaw.is_none();
+            results.add(column.name, &contender.name, round, reading)?;
+            if counts || attempt == ATTEMPTS {
+                break;
+            }
+        }
     }
     Ok(())
 }

@@ -93,11 +93,12 @@ impl Results {
         Figure::of(self.values(column, one, metric).filter_map(pair))
     }
 
-    /// How often `contender` was measured, and how often that does not count.
+    /// How many measurements of `contender` count, and how many do not.
     fn rounds(&self, column: &str, contender: &str) -> (usize, usize) {
         let entries =
-            || self.entries.iter().filter(|entry| entry.column == column && entry.contender == contender);
-        (entries().count(), entries().filter(|entry| entry.reading.flaw.is_some()).count())
+            self.entries.iter().filter(|entry| entry.column == column && entry.contender == contender);
+        let (counted, flawed): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.reading.flaw.is_none());
+        (counted.len(), flawed.len())
     }
 
     fn values(&self, column: &str, contender: &str, metric: &str) -> impl Iterator<Item = (usize, f64)> {
@@ -129,8 +130,9 @@ impl Results {
         println!("| |{heads} rounds |\n|---|{}---|", "---|".repeat(heads.matches('|').count()));
         for contender in contenders {
             let cells = metrics.iter().map(|metric| self.cells(column, &contender.name, metric));
-            let (all, flawed) = self.rounds(column.name, &contender.name);
-            let rounds = if flawed == 0 { all.to_string() } else { format!("{all}, {flawed} not counted") };
+            let (counted, flawed) = self.rounds(column.name, &contender.name);
+            let rounds =
+                if flawed == 0 { counted.to_string() } else { format!("{counted} ({flawed} not counted)") };
             println!("| {} |{} {rounds} |", contender.name, cells.collect::<String>());
         }
     }
