@@ -128,11 +128,11 @@ impl Progress {
 // === impl Received, ReceivedStream ===
 
 impl ReceivedStream {
-    pub fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
+    /// `has_body`: otherwise a length is not its own, as of an answer to HEAD.
+    pub fn new(stream: RecvStream, headers: &HeaderMap, has_body: bool) -> Self {
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        // An answer to HEAD has a length, and nothing to come.
-        let left =
-            if stream.is_end_stream() { Some(0) } else { length.and_then(|length| length.parse().ok()) };
+        let has_body = has_body && !stream.is_end_stream();
+        let left = if has_body { length.and_then(|length| length.parse().ok()) } else { Some(0) };
         Self { stream, left, is_data_over: false }
     }
 
@@ -298,11 +298,14 @@ impl ResponseBody {
     }
 
     fn end_if_ended(&mut self) {
-        if let Content::Upstream(body) = &self.content
-            && (body.is_end_stream() || body.progress.has_ended())
-            && let Some(served) = self.served.take()
-        {
-            served.ended();
+        let Content::Upstream(body) = &self.content else { return };
+        let has_ended = body.is_end_stream() || body.progress.has_ended();
+        // Whoever writes a body of known length asks for no more behind it.
+        let is_complete = body.size_hint().exact() == Some(0);
+        match self.served.take_if(|_| has_ended || is_complete) {
+            Some(served) if has_ended => served.ended(),
+            Some(served) => served.complete(),
+            None => {}
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::reject::Error;
 use crate::request::ResponseHead;
 use crate::snapshot::Matched;
 use crate::upstream::{
-    Channel, Choice, Connected, Lane, Link, NoAnswer, Served, Server, Streaming, Upstream,
+    Attempts, Channel, Choice, Connected, Lane, Link, NoAnswer, Served, Server, Streaming, Upstream,
 };
 use crate::worker::Worker;
 
@@ -62,6 +62,13 @@ struct Unanswered {
     sent: Sent,
 }
 
+/// What becomes of a request that was not answered.
+enum Again {
+    SameServer,
+    OtherServer,
+    Never,
+}
+
 /// How much of a request a server may have seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
@@ -73,6 +80,40 @@ enum Sent {
     Unknown,
     /// The server is there, and did something else than to answer.
     Enough,
+}
+
+// === impl Unanswered ===
+
+impl Unanswered {
+    /// Whether it shows the server not to be well. That one closes a connection which idles, or has no time for this request,
+    /// does not.
+    fn is_servers(&self, was_idle: bool) -> bool {
+        let is_well = match self.sent {
+            Sent::Nothing | Sent::Unknown => was_idle,
+            Sent::Refused => true,
+            Sent::Enough => false,
+        };
+        !is_well && self.error.is_servers()
+    }
+
+    /// What becomes of its request, of which this much was sent, over a connection that had idled or had not.
+    fn again(&self, was_idle: bool, idempotent: bool, body: &Lender, attempts: &Attempts<'_>) -> Again {
+        let may = match self.sent {
+            Sent::Nothing => true,
+            Sent::Refused => body.is_untouched(),
+            Sent::Unknown => idempotent && body.is_untouched(),
+            Sent::Enough => false,
+        };
+        // Each of those connections ends this way but once.
+        let was_idle = was_idle && matches!(self.sent, Sent::Nothing | Sent::Unknown);
+        // It is the connection that takes no more; or there is nobody else.
+        let same = self.sent == Sent::Refused && (self.error.is_leaving() || !attempts.may_retry());
+        match may {
+            true if was_idle || same && attempts.may_repeat() => Again::SameServer,
+            true if attempts.may_retry() => Again::OtherServer,
+            _ => Again::Never,
+        }
+    }
 }
 
 /// Forward a request, and answer with what the upstream says.
@@ -143,25 +184,17 @@ pub async fn ask<'a>(
                 server.succeeded();
                 break (server, serving, answered);
             }
-            Err(Unanswered { error, sent }) => {
-                let again = match sent {
-                    Sent::Nothing => true,
-                    Sent::Refused => body.is_untouched(),
-                    Sent::Unknown => idempotent && body.is_untouched(),
-                    Sent::Enough => false,
-                };
-                // That one closed a connection which idled says nothing of it.
-                let was_idle = was_idle && matches!(sent, Sent::Nothing | Sent::Unknown);
-                if !was_idle && sent != Sent::Refused && error.is_servers() {
+            Err(unanswered) => {
+                if unanswered.is_servers(was_idle) {
                     server.failed();
                 }
-                let same = sent == Sent::Refused && (error.is_leaving() || !attempts.may_retry());
-                match again {
-                    true if was_idle || same && attempts.may_repeat() => attempts.again(server, serving),
-                    true if attempts.may_retry() => {
+                match unanswered.again(was_idle, idempotent, &body, &attempts) {
+                    Again::SameServer => attempts.again(server, serving),
+                    Again::OtherServer => {
+                        let error = &unanswered.error;
                         tracing::warn!(upstream = %upstream.name, server = %server.address, %error, "request sent to another server");
                     }
-                    _ => return Err(error),
+                    Again::Never => return Err(unanswered.error),
                 }
             }
         }
@@ -241,14 +274,17 @@ async fn send_stream(
         };
         Unanswered { error: error.into(), sent }
     };
-    let (answer, streaming) = lane.send(request, scheme, timeouts.send).map_err(unanswered)?;
+    let is_head = request.method() == Method::HEAD;
+    let (answer, mut streaming) = lane.send(request, scheme, timeouts.send).map_err(unanswered)?;
     let answer = async { answer.await.map_err(|error| unanswered(streaming.why(error))) };
     let response = wait_for_head(answer, progress, timeouts.upstream_header).await;
     if let Err(Unanswered { error: Error::ReadTimeout, .. }) = response {
         streaming.suspect();
     }
-    let (head, body) = response?.into_parts();
-    let body = ReceivedStream::new(body, &head.headers).into();
+    let (head, mut body) = response?.into_parts();
+    streaming.hold(&mut body);
+    let has_body = !(is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED));
+    let body = ReceivedStream::new(body, &head.headers, has_body).into();
     Ok(Answered { over: Over::Stream(streaming), response: Response::from_parts(head, body) })
 }
 

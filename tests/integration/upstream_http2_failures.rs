@@ -228,6 +228,42 @@ fn a_head_that_is_too_large_is_no_answer() {
     });
 }
 
+/// To a server each would be a reset, and it may take only so many of them.
+#[test]
+fn an_answer_that_is_complete_is_not_given_up_before_its_end() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = proxy(upstream.address(), "", "").await;
+        let mut client = Wire::connect(proxy.address()).await;
+        let mut server = None;
+        for (method, status, length, body) in
+            [("GET", "200", "2", "ok"), ("HEAD", "200", "1000", ""), ("GET", "304", "0", "")]
+        {
+            client.send(GET.replace("GET", method)).await;
+            let server = match &mut server {
+                Some(server) => server,
+                None => server.insert(next(&upstream).await),
+            };
+            let stream = request(server).await;
+            let head = RawFrame::block(&[(":status", status), ("content-length", length)]);
+            let head = RawFrame::new(RawHttp2::HEADERS, RawHttp2::END_HEADERS, stream, head);
+            let data = RawFrame::new(RawHttp2::DATA, 0, stream, body);
+            send(server, &[head, data]).await;
+            assert_eq!(client.head().await.status().to_string(), status);
+            assert_eq!(client.take(body.len()).await, body.as_bytes());
+            send(server, &[RawFrame::new(RawHttp2::PING, 0, 0, *b"12345678")]).await;
+            loop {
+                let frame = server.frame().await;
+                assert_ne!(frame.kind, RawHttp2::RST_STREAM, "{method} {status}");
+                if frame.kind == RawHttp2::PING {
+                    break;
+                }
+            }
+            send(server, &[RawFrame::new(RawHttp2::DATA, RawHttp2::END_STREAM, stream, [])]).await;
+        }
+    });
+}
+
 /// The server's PING is answered: that it is slow with one request says nothing of the others.
 #[test]
 fn silence_ends_a_request_and_not_its_connection() {

@@ -64,7 +64,7 @@ impl Stream {
         // What comes behind a handshake is the session's.
         let (body, incoming) = match websocket {
             true => (Received::Nothing, Some(incoming)),
-            false => (ReceivedStream::new(incoming, &head.headers).into(), None),
+            false => (ReceivedStream::new(incoming, &head.headers, true).into(), None),
         };
         let connection = self.connection();
         let request = Request::from_parts(head, body);

@@ -2,7 +2,8 @@
 //!
 //! By the `h2` crate alone, as with clients: see [`crate::http2`].
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::{Ping, PingPong, Reason};
+use h2::{FlowControl, Ping, PingPong, Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TE};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
@@ -42,6 +43,8 @@ const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (STREAMS_MAX as u32 +
 const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// The head of an answer, as HPACK counts it: as much as a client's request may have.
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// How long the end of an answer may come after the last of it.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection has to answer a PING once a server's silence has made it suspect.
 const PONG_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -66,6 +69,9 @@ pub struct Connection {
     requests: Cell<u32>,
     /// Since when nothing is in flight.
     idle_since: Cell<Instant>,
+    /// Answers that are all there but for the word that this is all, so that they are not given up before it comes: to
+    /// their server each would be a reset, of which it may take only so many.
+    ending: RefCell<VecDeque<(Instant, FlowControl)>>,
 }
 
 /// What a connection's users and its driver have in common.
@@ -100,6 +106,8 @@ pub struct Streaming {
     lane: Rc<Lane>,
     /// What sends the body; none: there is none.
     sending: Option<AbortHandle>,
+    /// Holds the stream, once there is an answer.
+    held: Option<FlowControl>,
     unsent: Rc<Cell<Option<Unsent>>>,
 }
 
@@ -125,6 +133,7 @@ pub async fn open(leg: Leg) -> io::Result<(Connection, Driver)> {
         streams: Cell::new(0),
         requests: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
+        ending: RefCell::default(),
     };
     Ok((connection, driver))
 }
@@ -194,6 +203,22 @@ impl Connection {
         let request = shape(request.into_parts().0, scheme, None);
         let (answer, _) = self.sender.clone().send_request(request, true)?;
         Ok(answer.await?.status())
+    }
+
+    fn await_end(&self, held: FlowControl) {
+        let mut ending = self.ending.borrow_mut();
+        ending.push_back((Instant::now(), held));
+        if ending.len() > STREAMS_MAX {
+            ending.pop_front();
+        }
+    }
+
+    /// Give up the answers whose end has not come for so long.
+    pub fn sweep(&self) {
+        let is_over = |(since, _): &(Instant, FlowControl)| since.elapsed() >= END_TIMEOUT;
+        let mut ending = self.ending.borrow_mut();
+        let count = ending.iter().take_while(|one| is_over(one)).count();
+        ending.drain(..count);
     }
 
     pub fn lane(self: &Rc<Self>, group: &Rc<Group>) -> Lane {
@@ -275,7 +300,7 @@ impl Lane {
         let head = shape(head, scheme, length);
         let (answer, mut stream) = self.connection.sender.clone().send_request(head, is_whole)?;
         let (lane, unsent) = (Rc::new(self), Rc::new(Cell::new(None)));
-        let mut streaming = Streaming { lane, sending: None, unsent };
+        let mut streaming = Streaming { lane, sending: None, held: None, unsent };
         if !is_whole {
             let (lane, unsent) = (Rc::clone(&streaming.lane), Rc::clone(&streaming.unsent));
             let sending = tokio::task::spawn_local(async move {
@@ -344,9 +369,22 @@ impl Streaming {
         state.driver.wake();
     }
 
+    /// The answer's body begins to come.
+    pub fn hold(&mut self, body: &mut RecvStream) {
+        self.held = (!body.is_end_stream()).then(|| body.flow_control().clone());
+    }
+
     /// The answer has ended as it should; the rest of the request goes on.
     pub fn ended(mut self) {
         self.sending = None;
+    }
+
+    /// All of the answer is there, but for the word that it is all.
+    pub fn complete(mut self) {
+        self.sending = None;
+        if let Some(held) = self.held.take() {
+            self.lane.connection.await_end(held);
+        }
     }
 }
 
@@ -356,5 +394,34 @@ impl Drop for Streaming {
         if let Some(sending) = self.sending.take() {
             sending.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shaped(request: http::request::Builder, length: Option<u64>) -> Request<()> {
+        shape(request.body(()).unwrap().into_parts().0, Scheme::HTTPS, length)
+    }
+
+    #[test]
+    fn rfc9113_8_3_1_the_host_is_the_authority() {
+        let request = Request::get("/a?b").header("host", "a.example:81").header("connection", "x-hop");
+        let request = request.header("x-hop", "1").header("te", "trailers").header("x-end", "2");
+        let request = shaped(request, Some(3));
+        assert_eq!(request.uri(), "https://a.example:81/a?b");
+        assert_eq!(request.version(), Version::HTTP_2);
+        let mut names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-length", "te", "x-end"]);
+        assert_eq!(shaped(Request::options("*").header("host", "a"), None).uri().path(), "*");
+    }
+
+    #[test]
+    fn without_an_authority_there_is_none() {
+        let request = shaped(Request::get("/a").header("host", ""), None);
+        assert_eq!((request.uri().path(), request.uri().authority()), ("/a", None));
+        assert_eq!(request.version(), Version::HTTP_11);
     }
 }

@@ -111,7 +111,7 @@ impl Upstream {
     pub fn new(config: &config::Upstream, connector: Option<&Arc<Connector>>, registry: &Registry) -> Self {
         let line = registry.line(&config.name);
         let server = |server: &config::UpstreamServer| {
-            let state = registry.state(&config.name, &server.address, &line);
+            let state = registry.state(&config.name, server, &line);
             Arc::new(Server::new(server, config, connector, state))
         };
         let sticky = config.sticky.as_ref().map(|sticky| Sticky::new(sticky, config, registry.secret()));

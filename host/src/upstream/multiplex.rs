@@ -204,6 +204,7 @@ impl Group {
         let mut connections = self.connections.borrow_mut();
         connections
             .retain(|connection| !connection.is_leaving(requests_max) && !connection.has_idled(timeout));
+        connections.iter().for_each(|connection| connection.sweep());
         !connections.is_empty() || self.is_dialling.get() || self.waiting.get() > 0
     }
 }

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::line::Line;
 use super::server::State;
+use crate::config::UpstreamServer;
 
 /// The servers and queues of a process, for as long as any snapshot, request or session has them.
 #[derive(Debug)]
 pub struct Registry {
-    /// By upstream and address.
-    states: Mutex<HashMap<(String, String), Weak<State>>>,
+    /// By upstream and address, with TLS and without: one may be well where the other is not.
+    states: Mutex<HashMap<(String, String, bool), Weak<State>>>,
     /// By upstream.
     lines: Mutex<HashMap<String, Weak<Line>>>,
     /// What sticky cookies are made with where the configuration has no secret.
@@ -34,8 +35,8 @@ impl Registry {
         known(&self.lines, upstream.to_owned(), Line::default)
     }
 
-    pub fn state(&self, upstream: &str, address: &str, line: &Arc<Line>) -> Arc<State> {
-        let key = (upstream.to_owned(), address.to_owned());
+    pub fn state(&self, upstream: &str, server: &UpstreamServer, line: &Arc<Line>) -> Arc<State> {
+        let key = (upstream.to_owned(), server.address.clone(), server.https);
         known(&self.states, key, || State::new(Arc::clone(line)))
     }
 }

@@ -178,6 +178,14 @@ impl Served {
         }
     }
 
+    /// All of the body is there, whose length was known; its end may still have to come.
+    pub fn complete(mut self) {
+        if let Some(streaming) = self.streaming.take() {
+            streaming.complete();
+        }
+        self.ended();
+    }
+
     /// The server sends no more of it.
     pub fn is_silent(&self) {
         if let Some(streaming) = &self.streaming {

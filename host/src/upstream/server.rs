@@ -322,11 +322,14 @@ mod tests {
     use super::*;
 
     fn server(registry: &Registry, address: &str) -> Server {
-        let mut config = config::UpstreamServer::new(address.to_owned());
+        of(registry, config::UpstreamServer::new(address.to_owned()))
+    }
+
+    fn of(registry: &Registry, mut config: config::UpstreamServer) -> Server {
         config.weight = 2;
         let mut upstream = config::Upstream::new("app".to_owned(), vec![config.clone()]);
         upstream.slow_start = Some(Duration::from_secs(10));
-        let state = registry.state("app", address, &registry.line("app"));
+        let state = registry.state("app", &config, &registry.line("app"));
         Server::new(&config, &upstream, None, state)
     }
 
@@ -353,6 +356,9 @@ mod tests {
         assert_eq!(after.candidate(0, now_ms()).load, 1);
         assert_eq!(after.standing(now_ms()), Standing::Out);
         assert_eq!(server(&registry, "192.0.2.2:80").standing(now_ms()), Standing::Live);
+        let over_tls =
+            config::UpstreamServer { https: true, ..config::UpstreamServer::new("192.0.2.1:80".into()) };
+        assert_eq!(of(&registry, over_tls).standing(now_ms()), Standing::Live);
         drop(session);
         assert_eq!(after.candidate(0, now_ms()).load, 0);
     }
