@@ -5,6 +5,7 @@
 //! upstream of that name in the configuration that is in service then.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::HOST;
@@ -26,6 +27,8 @@ use crate::worker::Worker;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Calls handed over to a worker that it has not begun with.
 const CALLS_WAITING_MAX: usize = 1_024;
+/// The least time that connecting may take, all servers together, before one of them is held to be gone.
+const CONNECT_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// A request to be made.
 #[derive(Debug)]
@@ -113,23 +116,16 @@ async fn make(worker: &Worker, call: Call) -> Result<Response<Bytes>, CallError>
     let snapshot = worker.snapshot();
     let upstream = snapshot.upstreams.iter().find(|known| *known.name == *upstream);
     let upstream = upstream.ok_or(CallError::NoUpstream)?;
+    // The deadline ends it all, without blame: that a plugin will not wait says nothing of a server.
     let left = deadline.saturating_duration_since(Instant::now());
-    // The deadline ends it all.
-    let timeouts = Timeouts {
-        connect: left,
-        request_body: left,
-        upstream_header: left,
-        read: left,
-        send: left,
-        ..Timeouts::default()
-    };
+    let timeouts = Timeouts { connect: left.max(CONNECT_TIME_MIN), ..Timeouts::default() };
     let (head, body) = request.into_parts();
     let asking = Asking {
         choice: Choice::default(),
         preamble: upstream.own_preamble(),
         idempotent: head.method.is_idempotent(),
         takes_trailers: false,
-        body: Lender::new(Timed::new(body, left)),
+        body: Lender::new(Timed::new(body, timeouts.request_body)),
         timeouts,
     };
     let answer = ask(worker, upstream, asking, |server| outgoing(&head, server)).await;

@@ -31,6 +31,7 @@ pub struct ProxyBuilder {
     route: String,
     plugin_names: Vec<String>,
     plugins: String,
+    environment: Vec<(String, String)>,
 }
 
 // === impl Proxy ===
@@ -44,9 +45,13 @@ impl Proxy {
 
     /// The same with the configuration file put into a folder that has other files in it.
     pub async fn start_in(folder: TempDir, config: &str) -> Self {
+        Self::start_with(folder, config, &[]).await
+    }
+
+    async fn start_with(folder: TempDir, config: &str, environment: &[(String, String)]) -> Self {
         let file = folder.path().join("sluicegate.toml");
         fs::write(&file, config).unwrap();
-        Self::run(folder, &["run", "--config", file.to_str().unwrap()]).await
+        Self::run_with(folder, &["run", "--config", file.to_str().unwrap()], environment).await
     }
 
     /// A proxy with these arguments.
@@ -63,11 +68,18 @@ impl Proxy {
             route: String::new(),
             plugin_names: Vec::new(),
             plugins: String::new(),
+            environment: Vec::new(),
         }
     }
 
     async fn run(folder: TempDir, arguments: &[&str]) -> Self {
-        let mut child = command(folder.path(), arguments).stderr(Stdio::piped()).spawn().unwrap();
+        Self::run_with(folder, arguments, &[]).await
+    }
+
+    async fn run_with(folder: TempDir, arguments: &[&str], environment: &[(String, String)]) -> Self {
+        let mut command = command(folder.path(), arguments);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let address = tokio::select! {
             line = log.line(&["listening", "address="]) => listening_address(&line),
@@ -201,16 +213,29 @@ impl ProxyBuilder {
         self.listed(name, &guest(file), keys)
     }
 
+    /// A variable of its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub async fn start(self) -> Proxy {
-        Proxy::start(&self.config()).await
+        let environment = self.environment.clone();
+        Proxy::start_with(scratch(), &self.config(), &environment).await
     }
 
     /// The text of its configuration.
     pub fn config(self) -> String {
-        let Self { upstreams, server, listener, route, plugin_names, plugins } = self;
+        let Self { upstreams, server, listener, route, plugin_names, plugins, environment: _ } = self;
         let listener = config::listener(&listener);
-        let route = config::route("app", &format!("plugins = {plugin_names:?}\n{route}"));
-        format!("[server]\n{server}\n{listener}\n{upstreams}\n{plugins}\n{route}")
+        let route = config::route("app", &format!("plugins = {plugin_names:?}
+{route}"));
+        format!("[server]
+{server}
+{listener}
+{upstreams}
+{plugins}
+{route}")
     }
 
     fn listed(mut self, name: &str, file: &Path, keys: &str) -> Self {
