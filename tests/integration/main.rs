@@ -35,6 +35,7 @@ mod plugin_failures;
 mod plugin_grants;
 mod plugin_requests;
 mod plugin_sessions;
+mod plugin_wasi;
 mod proxy_protocol;
 mod reference_plugins;
 mod relay;

@@ -74,9 +74,7 @@ impl Instance {
         let binding = |hook| move |error| failure(&plugin.identity, hook, error);
         let mut store = new_store(plugin, Phase::Serve);
         store.data_mut().begin_call(plugin.identity.call_time_max);
-        let identity = &plugin.identity;
-        let instance = identity.bounded(identity.call_time_max, plugin.pre.instantiate_async(&mut store));
-        let instance = instance.await.map_err(failed)?;
+        let instance = plugin.pre.instantiate_async(&mut store).await.map_err(failed)?;
         let hooks = &plugin.hooks;
         let mut this = Self {
             lifecycle: load(&hooks.lifecycle, |indices| indices.load(&mut store, &instance))
@@ -103,7 +101,7 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         let refused = |text| wasmtime::format_err!("settings accepted at load were refused: {text}");
         let call = guest.call_configure(&mut self.store, settings);
-        let result = self.identity.bounded(self.identity.call_time_max, call).await;
+        let result = call.await;
         let result = result.and_then(|configured| configured.map_err(refused));
         result.map_err(|error| failure(&self.identity, "configure", error))
     }
@@ -114,7 +112,7 @@ impl Instance {
         begin(&mut self.store, &self.identity, lent);
         let request = Resource::<LentRequest>::new_borrow(0);
         let call = guest.call_on_request(&mut self.store, request);
-        let result = self.identity.bounded(self.identity.call_time_max, call).await;
+        let result = call.await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-request", error))
     }
@@ -126,7 +124,7 @@ impl Instance {
         let request = Resource::<LentRequest>::new_borrow(0);
         let response = Resource::<LentResponse>::new_borrow(0);
         let call = guest.call_on_response(&mut self.store, request, response);
-        let result = self.identity.bounded(self.identity.call_time_max, call).await;
+        let result = call.await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-response", error))
     }
@@ -139,7 +137,7 @@ impl Instance {
         let connection = Resource::<LentConnection>::new_borrow(0);
         let hook = guest.session();
         let call = hook.call_open(&mut self.store, request, connection);
-        let result = self.identity.bounded(self.identity.call_time_max, call).await;
+        let result = call.await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "open", error))
     }
@@ -157,7 +155,7 @@ impl Instance {
         let connection = Resource::<LentConnection>::new_borrow(0);
         let hook = guest.session();
         let call = hook.call_on_message(&mut self.store, session_state, connection, sender, message);
-        let result = self.identity.bounded(self.identity.call_time_max, call).await;
+        let result = call.await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-message", error))
     }
@@ -169,7 +167,7 @@ impl Instance {
         let connection = Resource::<LentConnection>::new_borrow(0);
         let hook = guest.session();
         let call = hook.call_on_timer(&mut self.store, session_state, connection);
-        let result = self.identity.bounded(self.identity.call_time_max, call).await;
+        let result = call.await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-timer", error))
     }
@@ -181,7 +179,7 @@ impl Instance {
         let connection = Resource::<LentConnection>::new_borrow(0);
         let hook = guest.session();
         let call = hook.call_on_drain(&mut self.store, session_state, connection);
-        let result = self.identity.bounded(self.identity.call_time_max, call).await;
+        let result = call.await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-drain", error))
     }
@@ -198,7 +196,7 @@ impl Instance {
         let connection = Resource::<LentConnection>::new_borrow(0);
         let hook = guest.session();
         let call = hook.call_on_close(&mut self.store, session_state, connection, closed);
-        let result = self.identity.bounded(self.identity.call_time_max, call).await;
+        let result = call.await;
         end(&mut self.store, lent);
         result.map_err(|error| failure(&self.identity, "on-close", error))
     }
@@ -216,7 +214,7 @@ impl Instance {
         self.store.data_mut().begin_call(self.identity.call_time_max);
         self.store.set_epoch_deadline(1);
         let call = session_state.resource_drop_async(&mut self.store);
-        let result = self.identity.bounded(self.identity.call_time_max, call).await;
+        let result = call.await;
         result.map_err(|error| failure(&self.identity, "drop", error))
     }
 }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
@@ -183,7 +182,6 @@ impl Loader {
             log: host::log::Allowance::default(),
             call_time_max: config.call_time_max,
             memory_bytes_max: config.memory_bytes_max,
-            waits: AtomicBool::new(true),
             configure_time_max: config.configure_time_max,
             environment: Environment::load(config),
             call_outs: Reach::of(config),
@@ -194,8 +192,6 @@ impl Loader {
         // Once more for those from the cache, which were checked against the grants of another day.
         grants::check(config, &imports, upstreams)?;
         grants::warn(config, &imports);
-        let waits = imports.iter().any(|name| name.starts_with("wasi:io/poll"));
-        identity.waits.store(waits, Ordering::Relaxed);
         let pre = self.link(&component)?;
         Ok(Arc::new(Plugin {
             hooks: hooks(&pre)?,
@@ -306,8 +302,7 @@ impl Loader {
             FailureReason::OutOfTime => LoadErrorKind::ConfigureTime,
             reason => LoadErrorKind::Configure(reason.to_string()),
         };
-        let instance = identity.bounded(identity.configure_time_max, pre.instantiate_async(&mut store));
-        let instance = instance.await.map_err(failed)?;
+        let instance = pre.instantiate_async(&mut store).await.map_err(failed)?;
         let indices = lifecycle::GuestIndices::new(&pre)
             .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
         let guest = indices
@@ -315,8 +310,7 @@ impl Loader {
             .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
         store.data_mut().begin_call(identity.configure_time_max);
         store.set_epoch_deadline(1);
-        let call = guest.call_configure(&mut store, settings);
-        let configured = identity.bounded(identity.configure_time_max, call).await.map_err(failed)?;
+        let configured = guest.call_configure(&mut store, settings).await.map_err(failed)?;
         configured.map_err(|text| LoadErrorKind::Settings(text.to_string()))?;
         Ok((store, instance))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
@@ -47,8 +47,6 @@ pub struct Identity {
     pub configure_time_max: Duration,
     pub environment: Environment,
     pub call_outs: Reach,
-    /// Whether the guest can wait for anything, so that its own running time does not bound a call.
-    pub waits: AtomicBool,
 }
 
 /// The data of one instance's store.
@@ -65,6 +63,8 @@ pub struct State {
     pub calls_made: u32,
     /// Of requests and answers that it has in its hands.
     pub held_bytes: usize,
+    /// How long it may still wait for WASI's clocks in the call in progress. What else it can wait for has deadlines of its own.
+    pub poll_time_left: Duration,
     pub(super) budget: Budget,
     /// Made when a guest first asks: Rust plugins never do.
     wasi: Option<Box<WasiCtx>>,
@@ -93,24 +93,9 @@ pub(super) struct Budget {
 #[error("ran longer than its budget")]
 pub struct OutOfTime;
 
-/// How much longer than it may run a call may last, where its guest can wait, and the least of it.
-const WAIT_FACTOR: u32 = 10;
-const WAIT_TIME_MIN: Duration = Duration::from_secs(1);
-
-impl Identity {
-    /// A call, ended when it waits for too long.
-    pub async fn bounded<T>(
-        &self,
-        time_max: Duration,
-        call: impl Future<Output = wasmtime::Result<T>>,
-    ) -> wasmtime::Result<T> {
-        if !self.waits.load(Ordering::Relaxed) {
-            return call.await;
-        }
-        let wait_max = time_max.saturating_mul(WAIT_FACTOR).max(WAIT_TIME_MIN);
-        tokio::time::timeout(wait_max, call).await.unwrap_or_else(|_| Err(OutOfTime.into()))
-    }
-}
+/// How much longer than it may run a guest may wait for WASI's clocks in one call, and the least of it.
+const POLL_FACTOR: u32 = 10;
+const POLL_TIME_MIN: Duration = Duration::from_secs(1);
 
 // === impl Lent ===
 
@@ -135,6 +120,7 @@ impl State {
             read_environment: false,
             calls_made: 0,
             held_bytes: 0,
+            poll_time_left: Duration::ZERO,
             budget: Budget::default(),
             wasi: None,
         }
@@ -153,6 +139,7 @@ impl State {
         self.budget.left = time_max;
         self.budget.ticked = false;
         self.calls_made = 0;
+        self.poll_time_left = time_max.saturating_mul(POLL_FACTOR).max(POLL_TIME_MIN);
     }
 
     /// The epoch has advanced while the guest ran: let others run, or end it.

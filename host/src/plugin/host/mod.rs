@@ -11,6 +11,7 @@ mod request;
 mod response_head;
 mod store;
 mod types;
+mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -35,7 +36,7 @@ pub const INTERFACES: [&str; 11] = [
 /// Everything a plugin may import: the interfaces above, and WASI with nothing in it, which toolchains of
 /// many languages import unasked.
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasi::link(linker)?;
     hooks::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     hooks::request::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     hooks::response_head::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
