@@ -17,6 +17,7 @@ test: setup-wasm setup-peers lint ## everything CI runs
 	cargo build --workspace --all-targets
 	@echo "== building plugins"
 	$(DEBUG) plugin build plugins/* tests/plugins/*
+	examples/javascript/sluicegate.sh
 	@echo "== running all tests"
 	cargo test --workspace
 
@@ -31,6 +32,9 @@ release: ## the binary, at target/release/sluicegate
 plugins: release setup-wasm ## every reference plugin, at target/plugins/NAME.wasm
 	@echo "== building the reference plugins"
 	$(RELEASE) plugin build plugins/*
+
+example-javascript: ## the example plugin in JavaScript, at target/plugins/javascript.wasm
+	@examples/javascript/sluicegate.sh
 
 bench: setup-wasm release ## beside nginx, HAProxy, Envoy and Node's ws: what messages, handshakes, requests and sessions cost
 	@bench/peers/setup.sh
@@ -63,4 +67,4 @@ setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
 setup-peers: ## what the tests talk to: Node ws, Python websockets
 	@tests/peers/setup.sh
 
-.PHONY: help run test lint release plugins bench profile bench-plugins bench-idle conformance conformance-tls setup-wasm setup-peers
+.PHONY: help run test lint release plugins example-javascript bench profile bench-plugins bench-idle conformance conformance-tls setup-wasm setup-peers

@@ -28,6 +28,7 @@ mod http2_requests;
 mod http2_sessions;
 mod http2_strictness;
 mod message_limits;
+mod other_languages;
 mod plugin_budgets;
 mod plugin_cache;
 mod plugin_callouts;

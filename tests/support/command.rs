@@ -1,11 +1,11 @@
 //! The binary under test as a command that ends.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use tokio::process::Command;
 
-use crate::files::{binary, workspace};
+use crate::files::{binary, scratch, workspace};
 use crate::soon;
 
 /// What a command left behind.
@@ -19,7 +19,17 @@ pub struct Finished {
 /// Run `sluicegate` with these arguments in this folder, to its end.
 pub async fn sluicegate(folder: &Path, arguments: &[&str]) -> Finished {
     let running = command(folder, arguments).output();
-    let output = soon(format_args!("the end of {arguments:?}"), running).await.unwrap();
+    finished(soon(format_args!("the end of {arguments:?}"), running).await.unwrap())
+}
+
+/// `sluicegate check` of a file, however long it takes: a plugin with an engine in it is not compiled soon. What was compiled
+/// is kept, and no start has to wait for it again.
+pub fn check(file: &Path) -> Finished {
+    let arguments = ["check", "--config", file.to_str().unwrap()];
+    finished(command(scratch().path(), &arguments).into_std().output().unwrap())
+}
+
+fn finished(output: Output) -> Finished {
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -29,6 +29,11 @@ pub fn guest(name: &str) -> PathBuf {
     )
 }
 
+/// A configuration of `examples`.
+pub fn example(path: &str) -> PathBuf {
+    workspace().join("examples").join(path)
+}
+
 /// A component written by hand in `tests/components`, made binary in `folder`.
 pub fn component(name: &str, folder: &Path) -> PathBuf {
     let source = workspace().join(format!("tests/components/{name}.wat"));

@@ -20,8 +20,8 @@ mod transport;
 mod upstream;
 mod wire;
 
-pub use command::{Finished, sluicegate};
-pub use files::{component, guest, plugin, scratch};
+pub use command::{Finished, check, sluicegate};
+pub use files::{component, example, guest, plugin, scratch};
 pub use frame::{Frame, Opcode};
 pub use http2::{Http2, RawFrame, RawHttp2};
 pub use http2_upstream::{Asked, Http2Upstream, Http2Wire};
