@@ -5,7 +5,7 @@ RELEASE := target/release/sluicegate
 DEBUG := target/debug/sluicegate
 
 help: ## tell the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 run: setup-wasm release plugins ## build all, start the demo behind the proxy, say what to try
 	@echo "== building the demo's chat backend"

@@ -194,6 +194,27 @@ fn a_request_is_framed_by_the_host_and_goes_over_kept_connections() {
 }
 
 #[test]
+fn a_server_that_speaks_http_2_is_asked_over_one_connection() {
+    run(async {
+        let app = Upstream::echo().await;
+        let (_auth, address) = Peer::server("http2-server.js", &[]).await;
+        let text = String::from("[server]\nworkers = 1\n")
+            + &config::listener("")
+            + &config::upstream("app", &[app.address()], "")
+            + &config::upstream("auth", &[address], "http-version = \"2\"")
+            + &config::plugin("caller", &guest("caller"), GRANTS)
+            + &config::route("app", "plugins = [\"caller\"]");
+        let proxy = Proxy::start(&text).await;
+        let mut socket = WebSocket::connect(proxy.address(), "/").await;
+        for words in ["some words", "more"] {
+            let answer = ask(&mut socket, &format!("ask auth 5000 POST /echo {words}")).await;
+            assert_eq!(answer, format!("200 {words}"));
+        }
+        assert_eq!(ask(&mut socket, "ask auth 5000 GET /connections ").await, "200 1");
+    });
+}
+
+#[test]
 fn a_server_that_is_gone_is_passed_over() {
     run(async {
         let (app, auth) = (Upstream::echo().await, Upstream::named("auth").await);

@@ -228,14 +228,21 @@ impl ProxyBuilder {
     pub fn config(self) -> String {
         let Self { upstreams, server, listener, route, plugin_names, plugins, environment: _ } = self;
         let listener = config::listener(&listener);
-        let route = config::route("app", &format!("plugins = {plugin_names:?}
-{route}"));
-        format!("[server]
+        let route = config::route(
+            "app",
+            &format!(
+                "plugins = {plugin_names:?}
+{route}"
+            ),
+        );
+        format!(
+            "[server]
 {server}
 {listener}
 {upstreams}
 {plugins}
-{route}")
+{route}"
+        )
     }
 
     fn listed(mut self, name: &str, file: &Path, keys: &str) -> Self {
