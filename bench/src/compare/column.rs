@@ -137,7 +137,10 @@ impl Column {
                 let cost = paced(&mut crowd, &Script::requests(), &lab.timetable(rate), &cpu)?;
                 Ok(Reading::of_cost(&cost))
             }
-            Work::Idle => Ok(Reading::of(KIB, idle_kib(proxy, target, lab.sessions)?)),
+            Work::Idle => {
+                let sessions = lab.sessions / contender.instances_per_session().max(1);
+                Ok(Reading::of(KIB, idle_kib(proxy, target, sessions)?))
+            }
             Work::Start => Ok(Reading::of(MS, proxy.started_in.as_secs_f64() * 1e3)),
             Work::Size => {
                 let bytes = fs::metadata(contender.binary(lab)?)?.len();

@@ -89,9 +89,14 @@ impl Contender {
         !matches!(self.program, Program::Forward("epoll"))
     }
 
+    /// Which a session has of its own, at most; a worker has room for about ten thousand.
+    pub fn instances_per_session(&self) -> usize {
+        if let Program::Sluicegate(plugins) = &self.program { plugins.len() } else { 0 }
+    }
+
     /// Whether it is Sluicegate with something in it, whose binary and version are Sluicegate's.
     pub fn is_variant(&self) -> bool {
-        matches!(&self.program, Program::Sluicegate(plugins) if !plugins.is_empty())
+        self.instances_per_session() > 0
     }
 
     /// What is to be started to listen on `ports`; its files are in `folder`.

@@ -50,7 +50,8 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
         results.print(column, &contenders);
     }
     expectation::print(&results);
-    if "growth".contains(&arguments.only) {
+    let is_there = contenders.iter().any(|contender| contender.name == "sluicegate");
+    if is_there && "growth".contains(&arguments.only) {
         growth::run(&lab, arguments.rounds, &mut results)?;
     }
     println!("\nEach round's readings: {}", results.path().display());

@@ -3,11 +3,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
-use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
-use rustix::thread::set_current_timer_slack;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -76,9 +74,8 @@ pub fn paced(
     })
 }
 
-/// A timer that ticks with each operation.
+/// A timer that ticks with each operation; unlike the time-outs of epoll it has no slack.
 fn start(period: Duration) -> Outcome<OwnedFd> {
-    set_current_timer_slack(NonZeroU64::new(1))?;
     let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
     let times =
         Itimerspec { it_interval: Timespec::try_from(period)?, it_value: Timespec::try_from(HEAD_START)? };
