@@ -34,6 +34,7 @@ mod service;
 mod session;
 pub mod snapshot;
 mod stall;
+pub mod store;
 mod tls;
 mod upgrade;
 mod upstream;

@@ -1,6 +1,7 @@
-//! Rates and concurrency, counted for all workers of this process: token buckets and slots.
+//! Rates and concurrency: token buckets and slots, counted for all workers of this process, or, for exchanges, in a store that
+//! several nodes share ([`crate::store::Link`]).
 //!
-//! Keys are kept as 64-bit hashes under a seed of this process's own, so a count costs no allocation and a
+//! Of this process, keys are kept as 64-bit hashes under a seed of this process's own, so a count costs no allocation and a
 //! client that chooses its key can neither grow it nor aim at another's.
 
 use std::collections::HashMap;
@@ -8,11 +9,14 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::config;
+use crate::store::{SharedSlot, Store};
 
 /// Buckets are swept once so many tokens have been asked for.
 const SWEEP_EVERY: u32 = 4_096;
@@ -33,8 +37,15 @@ pub struct Rate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exhausted(pub Option<Duration>);
 
-/// All buckets and slots of a process.
+/// A configuration has another `[store]` than the one the process began with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("[store] has changed, which takes a restart: expected it as it was when the process began")]
+pub struct StoreChanged;
+
+/// All buckets and slots of a process, and the store that others are in.
 pub struct Limits {
+    /// Made with the first configuration, and kept.
+    store: OnceLock<Arc<Store>>,
     seed: RandomState,
     /// By hash of owner and name, and by rate; in each, by hash of the key.
     buckets: RwLock<HashMap<(u64, Rate), Buckets>>,
@@ -46,7 +57,14 @@ pub struct Limits {
 type Buckets = Arc<DefaultKeyedRateLimiter<u64>>;
 
 /// A place among those that may go on at once. Dropping it gives the place back.
-pub struct Slot {
+#[derive(Debug)]
+pub enum Slot {
+    Local(LocalSlot),
+    Shared(SharedSlot),
+}
+
+/// A slot that this process counts.
+pub struct LocalSlot {
     slots: Arc<Mutex<HashMap<u64, u32>>>,
     key: u64,
 }
@@ -56,6 +74,7 @@ pub struct Slot {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            store: OnceLock::new(),
             seed: RandomState::new(),
             buckets: RwLock::default(),
             taken: AtomicU32::new(0),
@@ -66,6 +85,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The store; it is made by the first configuration, and another of a later one is refused: what it holds would be lost.
+    pub fn store_of(&self, config: &config::Store, workers: usize) -> Result<Arc<Store>, StoreChanged> {
+        let store = self.store.get_or_init(|| Arc::new(Store::new(config, workers)));
+        if store.config() == config { Ok(Arc::clone(store)) } else { Err(StoreChanged) }
+    }
+
+    /// The store; memory at its defaults where no configuration has said otherwise.
+    pub fn store(&self) -> &Arc<Store> {
+        self.store.get_or_init(Arc::default)
+    }
+
     /// Take `cost` tokens from the bucket of `key` among those of `owner` and `name`.
     pub fn take(&self, owner: &str, name: &str, key: &str, rate: Rate, cost: u32) -> Result<(), Exhausted> {
         let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
@@ -89,7 +119,7 @@ impl Limits {
             return None;
         }
         slots.insert(key, taken + 1);
-        Some(Slot { slots: Arc::clone(&self.slots), key })
+        Some(Slot::Local(LocalSlot { slots: Arc::clone(&self.slots), key }))
     }
 
     /// None for a rate that never gives anything.
@@ -129,9 +159,9 @@ impl fmt::Debug for Limits {
     }
 }
 
-// === impl Slot ===
+// === impl LocalSlot ===
 
-impl Drop for Slot {
+impl Drop for LocalSlot {
     fn drop(&mut self) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         match slots.get_mut(&self.key) {
@@ -141,9 +171,9 @@ impl Drop for Slot {
     }
 }
 
-impl fmt::Debug for Slot {
+impl fmt::Debug for LocalSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("LocalSlot").field("key", &self.key).finish_non_exhaustive()
     }
 }
 

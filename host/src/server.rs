@@ -69,11 +69,14 @@ async fn serve(preparer: Preparer) -> Result<(), ServerError> {
     let snapshot = Arc::new(ArcSwap::from_pointee(*snapshot));
     let (drain, draining) = watch::channel(Drain::No);
     let workers = Rc::new(workers::start(server.workers, &snapshot, &draining)?);
+    let store = Arc::clone(&snapshot.load().store);
     let mut service = Service::start(snapshot, Rc::clone(&workers), preparer, files)?;
     let end = reload_until_end(&mut service, &mut signals).await;
     service.close().await;
     let until = begin_draining(end, service.shutdown_grace(), &drain);
     wait_for_workers(&workers, until, &mut signals).await;
+    // Slots of sessions that have just ended are free at once, not when their lease is over.
+    store.settle().await;
     Ok(())
 }
 

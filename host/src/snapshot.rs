@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::{self, Config, UpstreamIndex};
+use crate::limits::StoreChanged;
 use crate::plugin::load::Loader;
 use crate::plugin::{self, Plugin};
 use crate::route::{Ambiguous, Routes};
+use crate::store::Store;
 use crate::tls::{self, Acceptor, Connector};
 use crate::upstream::{Registry, Upstream};
 
@@ -19,6 +21,7 @@ pub struct Snapshot {
     pub generation: u64,
     /// All of them, whether or not a route has them.
     pub plugins: Arc<[Arc<Plugin>]>,
+    pub store: Arc<Store>,
     pub upstreams: Vec<Arc<Upstream>>,
     pub upstream_names: Arc<[String]>,
     /// By listener; none where it speaks no TLS.
@@ -37,6 +40,8 @@ pub enum LoadError {
     Tls { address: SocketAddr, error: tls::FileError },
     #[error("upstream `{name}`: {error}")]
     Upstream { name: String, error: tls::ConnectorError },
+    #[error("{0}")]
+    Store(#[from] StoreChanged),
 }
 
 /// A route and what belongs to it.
@@ -57,6 +62,7 @@ impl Snapshot {
         servers: &Registry,
         before: Option<&Self>,
     ) -> Result<Self, Vec<LoadError>> {
+        let store = loader.store(&config.store).map_err(|error| vec![error.into()])?;
         let mut errors = Vec::new();
         let upstream_names: Arc<[_]> =
             config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
@@ -95,6 +101,7 @@ impl Snapshot {
             plugins_of_routes: config.routes.iter().map(of_route).collect(),
             plugins: plugins.into(),
             routes: Routes::new(&config.routes),
+            store,
             upstreams,
             acceptors,
             upstream_names,

@@ -84,6 +84,7 @@ async fn work(
     drain: watch::Receiver<Drain>,
 ) {
     tokio::task::spawn_local(pass_drain_on(Rc::clone(&worker), drain));
+    tokio::task::spawn_local(Arc::clone(&worker.snapshot().store).serve(worker.index));
     while let Some(Accepted { stream, client, listener }) = accepted.recv().await {
         let worker = Rc::clone(&worker);
         let held = Held(Arc::clone(&load));

@@ -5,10 +5,12 @@
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::imports::{
     clock, connection::Connection, env, http, limits, log, random, request::Request,
-    response_head::ResponseHead,
+    response_head::ResponseHead, store,
 };
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::testing::host::{
     Connection, Request, ResponseHead, clock, env, http, limits, log, random,
 };
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::testing::store;

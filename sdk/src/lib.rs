@@ -199,6 +199,7 @@ pub mod limits;
 pub mod log;
 pub mod prelude;
 pub mod random;
+pub mod store;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

@@ -1,8 +1,10 @@
 //! Rates and concurrency, counted by the host, so that all instances of a plugin share them.
 //!
 //! A bucket or a group of slots has a name, which is the plugin's own, and within it one count for each key:
-//! a client address, a user, a room. From `on_request` and `open` they are common to all nodes where the
-//! configuration names a shared store; from `on_message` always this process's.
+//! a client address, a user, a room. From `on_request`, `open` and `on_response` they are common to all nodes where
+//! the configuration names a shared store; from `on_message` always this process's. While that store cannot be
+//! reached, the configuration's `store-on-failure` says by a limit's name whether it is exhausted or lets all pass:
+//! tell your users the names.
 //!
 //! ```
 //! use sluicegate_sdk::limits::{self, Rate};

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the peers of the integration tests that come from npm (package.json) and from PyPI (requirements.txt), at
 # their pinned versions below target/peers; does nothing where they are there already. What the machine lacks (node,
-# npm, python3 with venv, curl, openssl, the browser and the MQTT broker of two tests) is installed with apt-get, which
+# npm, python3 with venv, curl, openssl, Redis, the browser and the MQTT broker of two tests) is installed with apt-get, which
 # takes root.
 set -eu
 
@@ -42,6 +42,7 @@ install_missing_packages() {
     # Makes the certificate of an example.
     command -v openssl >/dev/null || missing="$missing openssl"
     command -v node >/dev/null || missing="$missing nodejs"
+    command -v redis-server >/dev/null || missing="$missing redis-server"
     command -v npm >/dev/null || missing="$missing npm"
     command -v chromium >/dev/null || missing="$missing chromium"
     # Its folder is on the path of root only.

@@ -27,6 +27,7 @@ pub struct Proxy {
 pub struct ProxyBuilder {
     upstreams: String,
     server: String,
+    store: String,
     listener: String,
     route: String,
     plugin_names: Vec<String>,
@@ -64,6 +65,7 @@ impl Proxy {
         ProxyBuilder {
             upstreams: config::upstream("app", &[upstream], ""),
             server: String::new(),
+            store: String::new(),
             listener: String::new(),
             route: String::new(),
             plugin_names: Vec::new(),
@@ -186,6 +188,12 @@ impl ProxyBuilder {
         self
     }
 
+    /// Keys of `[store]`.
+    pub fn store(mut self, keys: &str) -> Self {
+        self.store += &format!("{keys}\n");
+        self
+    }
+
     /// Keys of the listener.
     pub fn listener(mut self, keys: &str) -> Self {
         self.listener += &format!("{keys}\n");
@@ -226,23 +234,10 @@ impl ProxyBuilder {
 
     /// The text of its configuration.
     pub fn config(self) -> String {
-        let Self { upstreams, server, listener, route, plugin_names, plugins, environment: _ } = self;
+        let Self { upstreams, server, store, listener, route, plugin_names, plugins, environment: _ } = self;
         let listener = config::listener(&listener);
-        let route = config::route(
-            "app",
-            &format!(
-                "plugins = {plugin_names:?}
-{route}"
-            ),
-        );
-        format!(
-            "[server]
-{server}
-{listener}
-{upstreams}
-{plugins}
-{route}"
-        )
+        let route = config::route("app", &format!("plugins = {plugin_names:?}\n{route}"));
+        format!("[server]\n{server}\n[store]\n{store}\n{listener}\n{upstreams}\n{plugins}\n{route}")
     }
 
     fn listed(mut self, name: &str, file: &Path, keys: &str) -> Self {

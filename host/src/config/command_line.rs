@@ -8,7 +8,7 @@ use super::names::to_name;
 use super::paths::existing_file;
 use super::text::quoted;
 use super::types::{
-    Config, Listener, Plugin, PluginIndex, Route, Server, Target, Upstream, UpstreamIndex, UpstreamTls,
+    Config, Listener, Plugin, PluginIndex, Route, Server, Store, Target, Upstream, UpstreamIndex, UpstreamTls,
 };
 use super::upstream::{SERVER_ADDRESS, server_address};
 
@@ -47,6 +47,7 @@ impl Config {
         route.plugins = (0..loaded.len()).map(PluginIndex).collect();
         Ok(Self {
             server: Server::default(),
+            store: Store::default(),
             listeners: vec![Listener::new(listen)],
             plugins: loaded,
             upstreams: vec![Upstream { tls, ..Upstream::new(UPSTREAM_NAME.to_owned(), servers) }],

@@ -1,5 +1,6 @@
 //! What holds where the file says nothing; `types.rs` documents each value.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -9,8 +10,8 @@ use std::time::Duration;
 use super::server::WORKERS_MAX;
 use super::types::{
     Balance, Grants, Health, HostHeader, Http2, HttpVersion, IdleCounts, Isolation, KeyPair, Limits,
-    Listener, OnFailure, Plugin, PluginCache, Probe, RealIpHeader, Retry, Route, Server, Target, Timeouts,
-    Tls, TlsVersion, Upstream, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
+    Listener, OnFailure, Plugin, PluginCache, Probe, RealIpHeader, Retry, Route, Server, Store, Target,
+    Timeouts, Tls, TlsVersion, Upstream, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 use super::units::{KIB, MIB};
 
@@ -26,6 +27,20 @@ impl Default for Server {
             plugin_cache: PluginCache::Default,
             pid_file: None,
             watch: None,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: None,
+            timeout: Duration::from_millis(250),
+            on_failure: OnFailure::Refuse,
+            prefix: "sluicegate:".to_owned(),
+            slot_lease: Duration::from_secs(30),
+            entries_max: 100_000,
+            bytes_max: 64 * MIB,
         }
     }
 }
@@ -81,6 +96,7 @@ impl Plugin {
             memory_bytes_max: 16 * MIB,
             isolation: Isolation::Session,
             on_failure: OnFailure::Refuse,
+            store_on_failure: BTreeMap::new(),
         }
     }
 }

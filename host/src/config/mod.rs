@@ -21,6 +21,7 @@ mod route;
 mod server;
 mod settings;
 mod source;
+mod store;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -45,8 +46,8 @@ pub use self::error::{Error, Errors, Position};
 pub use self::types::{
     Balance, ClientCertificates, Config, Grants, HashKey, Health, HostHeader, Http2, HttpVersion, IdleCounts,
     Isolation, KeyPair, Limits, Listener, OnFailure, Ping, Plugin, PluginCache, PluginIndex, Probe,
-    ProxyProtocol, Queue, Rate, RealIpHeader, Retry, Route, Secret, Server, Sticky, Target, Timeouts, Tls,
-    TlsVersion, Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
+    ProxyProtocol, Queue, Rate, RealIpHeader, Retry, Route, Secret, Server, Sticky, Store, StoreUrl, Target,
+    Timeouts, Tls, TlsVersion, Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 
 /// Something else than a configuration was named when it is larger.
@@ -86,6 +87,7 @@ impl Config {
 
 fn read_config(root: &mut Section<'_>) -> Config {
     let server = root.table("server", server::read_server).unwrap_or_default();
+    let store = root.table("store", store::read_store).unwrap_or_default();
     let listeners = server::read_listeners(root);
     let mut known = Known { plugins: Names::new("plugin"), upstreams: Names::new("upstream") };
     let mut granted = Vec::new();
@@ -94,7 +96,7 @@ fn read_config(root: &mut Section<'_>) -> Config {
     let upstreams = root.tables("upstream", |section| upstream::read_upstream(section, &mut known.upstreams));
     grants::check_upstreams(&granted, &known.upstreams);
     let routes = route::read_routes(root, &known);
-    Config { server, listeners, plugins, upstreams, routes }
+    Config { server, store, listeners, plugins, upstreams, routes }
 }
 
 /// The parser's words, where they say what would be accepted.

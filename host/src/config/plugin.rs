@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::grants::{self, GrantedUpstream};
 use super::names::Names;
 use super::reader::Section;
-use super::types::{Isolation, OnFailure, Plugin};
+use super::types::{Isolation, Plugin};
 use super::units::{GIB, KIB};
-use super::{paths, settings};
+use super::{paths, settings, store};
 
 const GUEST_TIME: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 const MEMORY: RangeInclusive<usize> = 64 * KIB..=4 * GIB;
@@ -33,8 +33,10 @@ pub(super) fn read_plugin<'a>(
     section.set(&mut plugin.isolation, "isolation", |field| {
         field.word(&[("session", Isolation::Session), ("shared", Isolation::Shared)])
     });
-    section.set(&mut plugin.on_failure, "on-failure", |field| {
-        field.word(&[("refuse", OnFailure::Refuse), ("pass", OnFailure::Pass)])
+    section.set(&mut plugin.on_failure, "on-failure", store::on_failure);
+    section.set(&mut plugin.store_on_failure, "store-on-failure", |field| {
+        let limits = field.entries()?.into_iter();
+        Some(limits.filter_map(|(name, field)| Some((name.to_owned(), store::on_failure(&field)?))).collect())
     });
     plugin
 }

@@ -56,7 +56,7 @@ fn valid_files() {
 fn invalid_files() {
     let folder = folder("invalid");
     let paths = files(&folder, "toml");
-    assert_eq!(paths.len(), 31);
+    assert_eq!(paths.len(), 34);
     assert_eq!(files(&folder, "err").len(), paths.len());
     for path in paths {
         let expected = fs::read_to_string(path.with_extension("err")).unwrap();
@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 97, "{keys:?}");
+    assert_eq!(keys.len(), 105, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 99);
+    assert_eq!(lines_seen, 109);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -136,6 +136,13 @@ fn every_key_is_read() {
         shutdown-grace = "1m"
         pid-file = "run/sluicegate.pid"
         watch = "100ms"
+        [store]
+        url = "redis+unix:///run/redis.sock?db=3"
+        timeout = "1ms"
+        on-failure = "pass"
+        prefix = "p:"
+        slot-lease = "1s"
+        memory = { entries-max = 16, bytes-max = "2MiB" }
         [[listener]]
         address = "[::1]:80"
         trusted-proxies = ["10.0.0.0/8", "::1"]
@@ -169,6 +176,7 @@ fn every_key_is_read() {
         memory-max = "4GiB"
         isolation = "shared"
         on-failure = "pass"
+        store-on-failure = { requests = "pass", connections = "refuse" }
         [[upstream]]
         name = "a"
         servers = ["a:1"]
@@ -231,6 +239,17 @@ fn every_key_is_read() {
         watch: Some(milliseconds(100)),
     };
     assert_eq!(config.server, server);
+    let store = Store {
+        url: StoreUrl::parse("redis+unix:///run/redis.sock?db=3"),
+        timeout: milliseconds(1),
+        on_failure: OnFailure::Pass,
+        prefix: "p:".into(),
+        slot_lease: milliseconds(1_000),
+        entries_max: 16,
+        bytes_max: 2 * MIB,
+    };
+    assert!(store.url.is_some());
+    assert_eq!(config.store, store);
     let listener = Listener {
         address: "[::1]:80".parse().unwrap(),
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
@@ -277,6 +296,9 @@ fn every_key_is_read() {
         memory_bytes_max: 4 * GIB,
         isolation: Isolation::Shared,
         on_failure: OnFailure::Pass,
+        store_on_failure: [("requests", OnFailure::Pass), ("connections", OnFailure::Refuse)]
+            .map(|(name, on_failure)| (name.to_owned(), on_failure))
+            .into(),
     };
     assert_eq!(config.plugins[1..], [second]);
     let plain = Upstream::new("a".into(), vec![UpstreamServer::new("a:1".into())]);
@@ -458,6 +480,7 @@ fn a_configuration_from_the_command_line() {
     let servers = ["127.0.0.1:9001".to_owned(), "chat.internal:9002".to_owned()];
     let config = Config::from_parts(LISTEN, &servers, &plugins.map(folder)).unwrap();
     assert_eq!(config.server, Server::default());
+    assert_eq!(config.store, Store::default());
     assert_eq!(config.listeners, [Listener::new(LISTEN)]);
     let names: Vec<_> = config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
     assert_eq!(names, ["origin-check", "room-log", "origin-check-2"]);

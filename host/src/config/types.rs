@@ -3,8 +3,10 @@
 //!
 //! Where a duration has no bounds of its own, it is 1 ms to 365 days.
 
+mod store;
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use ipnet::IpNet;
 
+pub use self::store::{Store, StoreUrl};
 pub use self::upstream::{
     Balance, HashKey, Health, HttpVersion, Probe, ProxyProtocol, Queue, Retry, Secret, Sticky, Upstream,
     UpstreamKeepAlive, UpstreamServer, UpstreamTls,
@@ -21,6 +24,7 @@ pub use self::upstream::{
 #[derive(Debug, Clone)]
 pub struct Config {
     pub server: Server,
+    pub store: Store,
     pub listeners: Vec<Listener>,
     pub plugins: Vec<Plugin>,
     pub upstreams: Vec<Upstream>,
@@ -189,6 +193,9 @@ pub struct Plugin {
     pub isolation: Isolation,
     /// `on-failure`: what a trap or a time-out means. Default `refuse`.
     pub on_failure: OnFailure,
+    /// `store-on-failure`: by the names of this plugin's limits, what becomes of each while the shared store cannot be reached.
+    /// Default: the `on-failure` of `[store]`.
+    pub store_on_failure: BTreeMap<String, OnFailure>,
 }
 
 /// `grants` of a plugin
@@ -211,12 +218,12 @@ pub enum Isolation {
     Shared,
 }
 
-/// `on-failure`
+/// `on-failure` of a plugin and of the store
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The request is answered with 500, the session closed with 1011.
+    /// Of a plugin: the request is answered with 500, the session closed with 1011. Of a limit: it is exhausted.
     Refuse,
-    /// Go on as if the plugin were not listed.
+    /// Of a plugin: go on as if it were not listed. Of a limit: as if there were none.
     Pass,
 }
 

@@ -11,6 +11,8 @@ wasmtime::component::bindgen!({
     world: "plugin",
     exports: { default: async },
     imports: {
+        "sluicegate:hooks/limits.take": async | trappable,
+        "sluicegate:hooks/limits.acquire": async | trappable,
         "sluicegate:hooks/store.get": async | trappable,
         "sluicegate:hooks/store.set": async | trappable,
         "sluicegate:hooks/store.delete": async | trappable,

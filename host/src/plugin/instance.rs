@@ -68,11 +68,11 @@ pub struct Instance {
 // === impl Instance ===
 
 impl Instance {
-    /// A new instance of `plugin`, configured.
-    pub async fn new(plugin: &Arc<Plugin>) -> Result<Self, Failure> {
+    /// A new instance of `plugin` for this worker, configured.
+    pub async fn new(plugin: &Arc<Plugin>, worker: usize) -> Result<Self, Failure> {
         let failed = |error| failure(&plugin.identity, "instantiate", error);
         let binding = |hook| move |error| failure(&plugin.identity, hook, error);
-        let mut store = new_store(plugin, Phase::Serve);
+        let mut store = new_store(plugin, worker);
         store.data_mut().begin_call(plugin.identity.call_time_max);
         let instance = plugin.pre.instantiate_async(&mut store).await.map_err(failed)?;
         let hooks = &plugin.hooks;
@@ -220,8 +220,9 @@ impl Instance {
 }
 
 /// A store for an instance of `plugin`, its budget and limits in force.
-pub(super) fn new_store(plugin: &Plugin, phase: Phase) -> Store<State> {
-    let state = State::new(Arc::clone(&plugin.identity), plugin.config.memory_bytes_max, phase);
+fn new_store(plugin: &Plugin, worker: usize) -> Store<State> {
+    let memory_bytes_max = plugin.config.memory_bytes_max;
+    let state = State::new(Arc::clone(&plugin.identity), worker, memory_bytes_max, Phase::Serve);
     let mut store = Store::new(plugin.pre.engine(), state);
     prepare(&mut store);
     store

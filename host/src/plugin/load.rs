@@ -18,8 +18,8 @@ use super::instance::{Failure, FailureReason, Instance, failure_reason, prepare}
 use super::member::Shared;
 use super::state::{Identity, Phase, State};
 use super::version::Version;
-use crate::config;
-use crate::limits::Limits;
+use crate::limits::{Limits, StoreChanged};
+use crate::{config, store};
 
 /// The hooks a plugin may export.
 pub const HOOKS: [&str; 4] = [
@@ -150,6 +150,11 @@ impl Loader {
         &self.engine
     }
 
+    /// The store that plugins share, if this configuration wants it as it is.
+    pub fn store(&self, config: &config::Store) -> Result<Arc<store::Store>, StoreChanged> {
+        self.limits.store_of(config, self.workers)
+    }
+
     /// Read, check, compile, configure and try `config`'s plugin. `upstreams`: the names of those there are.
     pub async fn load(
         &self,
@@ -159,7 +164,7 @@ impl Loader {
         let fail = |kind| LoadError { plugin: config.name.clone(), file: config.file.clone(), kind };
         let plugin = self.load_parts(config, upstreams).await.map_err(fail)?;
         // What only shows at run time shows now, not at the first request.
-        let first = Instance::new(&plugin).await;
+        let first = Instance::new(&plugin, 0).await;
         let first = first.map_err(|failure| match failure.hook {
             "instantiate" | "configure" => fail(LoadErrorKind::Start(failure.reason.to_string())),
             hook => fail(LoadErrorKind::Hook { hook, text: failure.reason.to_string() }),
@@ -179,6 +184,7 @@ impl Loader {
         let identity = Arc::new(Identity {
             name: config.name.as_str().into(),
             limits: Arc::clone(&self.limits),
+            store_on_failure: config.store_on_failure.clone(),
             log: host::log::Allowance::default(),
             call_time_max: config.call_time_max,
             memory_bytes_max: config.memory_bytes_max,
@@ -294,7 +300,7 @@ impl Loader {
         settings: &str,
     ) -> Result<(Store<State>, wasmtime::component::Instance), LoadErrorKind> {
         let pre = self.link(component)?;
-        let state = State::new(Arc::clone(identity), config.memory_bytes_max, Phase::Configure);
+        let state = State::new(Arc::clone(identity), 0, config.memory_bytes_max, Phase::Configure);
         let mut store = Store::new(&self.engine, state);
         prepare(&mut store);
         store.data_mut().begin_call(identity.configure_time_max);
@@ -354,7 +360,7 @@ impl Plugin {
         let idle = self.idle.get(worker).and_then(|idle| lock(idle).pop());
         match idle {
             Some(instance) => Ok(instance),
-            None => Instance::new(self).await,
+            None => Instance::new(self, worker).await,
         }
     }
 
@@ -367,7 +373,7 @@ impl Plugin {
         {
             return Ok(shared);
         }
-        let shared = Arc::new(Shared::new(Instance::new(self).await?));
+        let shared = Arc::new(Shared::new(Instance::new(self, worker).await?));
         if let Some(slot) = slot {
             *lock(slot) = Arc::downgrade(&shared);
         }

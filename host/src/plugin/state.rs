@@ -1,10 +1,15 @@
 //! What stands behind a guest: the data of its wasmtime store.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
 use wasmtime::component::ResourceTable;
 use wasmtime::{StoreLimits, StoreLimitsBuilder, UpdateDeadline, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -12,8 +17,10 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::connection_view::ConnectionView;
 use super::grants::{Environment, Reach};
 use crate::callout::CallOuts;
+use crate::config::OnFailure;
 use crate::limits::Limits;
 use crate::request::{RequestHead, ResponseHead};
+use crate::store::{Link, Unavailable};
 
 /// Marks a guest's handle to [`Lent::request`].
 #[derive(Debug)]
@@ -41,6 +48,8 @@ pub struct Lent {
 pub struct Identity {
     pub name: Arc<str>,
     pub limits: Arc<Limits>,
+    /// What its limits do while the store cannot be reached, by their names, where that is not what all do.
+    pub store_on_failure: BTreeMap<String, OnFailure>,
     pub log: super::host::log::Allowance,
     pub call_time_max: Duration,
     pub memory_bytes_max: usize,
@@ -53,6 +62,8 @@ pub struct Identity {
 pub struct State {
     pub lent: Lent,
     pub identity: Arc<Identity>,
+    /// Whose connection to the store its calls take.
+    pub worker: usize,
     /// Resources a guest owns: slots.
     pub table: ResourceTable,
     pub memory: StoreLimits,
@@ -86,6 +97,8 @@ pub(super) struct Budget {
     /// The worker's processor time when the guest last went on, from the first tick.
     resumed: Arc<AtomicU64>,
     ticked: bool,
+    /// How long the call has waited for the store.
+    waited: Duration,
 }
 
 /// The guest used up its `call-time-max`.
@@ -109,11 +122,12 @@ impl Lent {
 // === impl State ===
 
 impl State {
-    pub fn new(identity: Arc<Identity>, memory_bytes_max: usize, phase: Phase) -> Self {
+    pub fn new(identity: Arc<Identity>, worker: usize, memory_bytes_max: usize, phase: Phase) -> Self {
         let memory = StoreLimitsBuilder::new().memory_size(memory_bytes_max).build();
         Self {
             lent: Lent::default(),
             identity,
+            worker,
             table: ResourceTable::new(),
             memory,
             phase,
@@ -134,12 +148,20 @@ impl State {
         }
     }
 
+    /// The store that limits are common to all nodes by; none in a call that is not about an exchange, as nothing of a running
+    /// session waits for a network, and none in `configure`, which is no part of serving.
+    pub(super) fn shared_limits(&self) -> Option<Arc<Link>> {
+        let of_exchange = self.lent.request.is_some() && self.phase == Phase::Serve;
+        of_exchange.then(|| self.identity.limits.store().link(self.worker).map(Arc::clone)).flatten()
+    }
+
     /// A new call begins, with this long to run.
     pub(super) fn begin_call(&mut self, time_max: Duration) {
         self.budget.left = time_max;
         self.budget.ticked = false;
         self.calls_made = 0;
         self.poll_time_left = time_max.saturating_mul(POLL_FACTOR).max(POLL_TIME_MIN);
+        self.budget.waited = Duration::ZERO;
     }
 
     /// The epoch has advanced while the guest ran: let others run, or end it.
@@ -162,6 +184,23 @@ impl State {
             self.budget.resumed.store(worker_time_ns(), Ordering::Relaxed);
         }
         Ok(done)
+    }
+
+    /// Wait for the store: all that one call asks of it may take its `timeout` together. What is there at once costs neither a
+    /// clock nor a timer.
+    pub(super) async fn wait_for_store<T, E: From<Unavailable>>(
+        &mut self,
+        asked: impl Future<Output = Result<T, E>> + Send,
+    ) -> wasmtime::Result<Result<T, E>> {
+        let mut asked = pin!(asked);
+        if let Poll::Ready(answer) = poll_fn(|context| Poll::Ready(asked.as_mut().poll(context))).await {
+            return Ok(answer);
+        }
+        let left = self.identity.limits.store().config().timeout.saturating_sub(self.budget.waited);
+        let began = Instant::now();
+        let answer = self.wait(timeout(left, asked)).await?;
+        self.budget.waited = self.budget.waited.saturating_add(began.elapsed());
+        Ok(answer.unwrap_or_else(|_| Err(Unavailable.into())))
     }
 }
 

@@ -22,7 +22,8 @@
 //!
 //! A client can choose what stands in its header fields: use a `key` only that something before this plugin
 //! has checked or set. Requests and connections are counted by all nodes together where the configuration
-//! names a shared store; messages by each process for itself.
+//! names a shared store; messages by each process for itself. While that store cannot be reached,
+//! `store-on-failure = { requests = "pass", connections = "pass" }` beside `settings` lets all in; 429 otherwise.
 
 mod session;
 

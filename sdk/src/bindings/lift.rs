@@ -2,6 +2,7 @@
 //! published interface never changes; the other direction is `as i32`.
 
 use crate::http::HttpError;
+use crate::store::StoreError;
 use crate::{Closer, EditError, SendError, Side};
 
 impl Side {
@@ -55,6 +56,16 @@ impl HttpError {
             3 => Self::Unreachable,
             4 => Self::TooLarge,
             _ => Self::TooMany,
+        }
+    }
+}
+
+impl StoreError {
+    pub(crate) fn _lift(discriminant: u8) -> Self {
+        match discriminant {
+            0 => Self::Unavailable,
+            1 => Self::TooLarge,
+            _ => Self::NotANumber,
         }
     }
 }

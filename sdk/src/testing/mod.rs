@@ -45,6 +45,7 @@ pub(crate) mod host;
 pub(crate) mod http;
 mod request;
 mod response;
+pub(crate) mod store;
 
 use std::time::Duration;
 
@@ -140,7 +141,22 @@ pub fn logs() -> Vec<(Level, String)> {
     host::log::lines()
 }
 
-/// Begin anew: clock, limits, random numbers, log lines, variables and upstreams of this thread.
+/// Have the store be out of reach for this thread, until [`reset`].
+///
+/// ```
+/// use sluicegate_sdk::store::{self, StoreError};
+/// use sluicegate_sdk::testing;
+///
+/// testing::lose_store();
+/// assert_eq!(store::get("key"), Err(StoreError::Unavailable));
+/// testing::reset();
+/// assert_eq!(store::get("key"), Ok(None));
+/// ```
+pub fn lose_store() {
+    store::lose();
+}
+
+/// Begin anew: clock, limits, store, random numbers, log lines, variables and upstreams of this thread.
 ///
 /// ```
 /// use sluicegate_sdk::{log, testing};
@@ -156,4 +172,5 @@ pub fn reset() {
     host::limits::reset();
     host::log::reset();
     host::random::reset();
+    store::reset();
 }

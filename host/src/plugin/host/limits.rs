@@ -1,15 +1,21 @@
 //! `limits`
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::Resource;
 
+use crate::config::OnFailure;
 use crate::limits::{self, Slot};
 use crate::plugin::bindings::sluicegate::hooks::limits::{Host, HostSlot, Rate};
-use crate::plugin::state::State;
+use crate::plugin::state::{Identity, State};
+use crate::store::Unavailable;
+
+/// What a plugin is told to wait where the store cannot be asked how long.
+const UNAVAILABLE_WAIT_MS: u64 = 1_000;
 
 impl Host for State {
-    fn take(
+    async fn take(
         &mut self,
         name: String,
         key: String,
@@ -21,13 +27,42 @@ impl Host for State {
             period: Duration::from_millis(u64::from(rate.period_ms)),
             burst: rate.burst,
         };
-        let taken = self.identity.limits.take(&self.identity.name, &name, &key, rate, cost);
+        let identity = Arc::clone(&self.identity);
+        let taken = match self.shared_limits() {
+            None => identity.limits.take(&identity.name, &name, &key, rate, cost),
+            Some(link) => {
+                let asked = link.take(&identity.name, &name, &key, rate, cost);
+                match self.wait_for_store(asked).await? {
+                    Ok(taken) => taken,
+                    Err(Unavailable) if passes(&identity, &name) => Ok(()),
+                    Err(Unavailable) => return Ok(Err(UNAVAILABLE_WAIT_MS)),
+                }
+            }
+        };
         Ok(taken.map_err(|limits::Exhausted(wait)| wait.map_or(u64::MAX, whole_ms)))
     }
 
-    fn acquire(&mut self, name: String, key: String, max: u32) -> wasmtime::Result<Option<Resource<Slot>>> {
+    async fn acquire(
+        &mut self,
+        name: String,
+        key: String,
+        max: u32,
+    ) -> wasmtime::Result<Option<Resource<Slot>>> {
         self.not_in_configure("limits.acquire")?;
-        let slot = self.identity.limits.acquire(&self.identity.name, &name, &key, max);
+        let identity = Arc::clone(&self.identity);
+        let slot = match self.shared_limits() {
+            None => identity.limits.acquire(&identity.name, &name, &key, max),
+            Some(link) => {
+                let asked = link.acquire(&identity.name, &name, &key, max);
+                let slot = match self.wait_for_store(asked).await? {
+                    Ok(slot) => slot,
+                    Err(Unavailable) => {
+                        passes(&identity, &name).then(|| link.acquire_unasked(&identity.name, &name, &key))
+                    }
+                };
+                slot.map(Slot::Shared)
+            }
+        };
         Ok(slot.map(|slot| self.table.push(slot)).transpose()?)
     }
 }
@@ -37,6 +72,12 @@ impl HostSlot for State {
         self.table.delete(slot)?;
         Ok(())
     }
+}
+
+/// Whether the limit `name` lets everybody in while the store cannot be reached.
+fn passes(plugin: &Identity, name: &str) -> bool {
+    let on_failure = plugin.store_on_failure.get(name).copied();
+    on_failure.unwrap_or(plugin.limits.store().config().on_failure) == OnFailure::Pass
 }
 
 /// Rounded up, so that waiting as long as told is enough.
