@@ -30,6 +30,15 @@ pub struct Cpus {
     pub proxy: usize,
 }
 
+/// Where a proxy runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On the proxy's processor.
+    Own,
+    /// On all, the clients' among them.
+    Anywhere,
+}
+
 // === impl Running ===
 
 impl Running {
@@ -147,9 +156,9 @@ impl Cpus {
         Ok(cpus)
     }
 
-    /// What `start` starts is bound to the proxy's processor, or to none where it has several workers.
-    pub fn for_proxy<T>(&self, workers: usize, start: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
-        self.bind((workers == 1).then_some(self.proxy))?;
+    /// What `start` starts is where `place` says.
+    pub fn for_proxy<T>(&self, place: Place, start: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+        self.bind((place == Place::Own).then_some(self.proxy))?;
         let started = start();
         self.bind(Some(self.load))?;
         started

@@ -7,6 +7,7 @@ use super::results::{Figure, Reading, Results};
 use crate::Outcome;
 use crate::crowd::Crowd;
 use crate::load::paced;
+use crate::process::Place;
 use crate::script::Script;
 
 /// In a second, whatever the number of sessions.
@@ -24,28 +25,30 @@ struct Setting {
     sessions: usize,
     workers: usize,
     plugins: usize,
+    place: Place,
 }
 
 const SERIES: [Series; 4] = [
     Series {
         name: "sessions, relayed",
         points: &[100, 1_000, 3_000, 9_000],
-        setting: |sessions| Setting { sessions, workers: 1, plugins: 0 },
+        setting: |sessions| Setting { sessions, workers: 1, plugins: 0, place: Place::Own },
     },
     Series {
         name: "sessions, one plugin",
         points: &[100, 1_000, 3_000, 9_000],
-        setting: |sessions| Setting { sessions, workers: 1, plugins: 1 },
+        setting: |sessions| Setting { sessions, workers: 1, plugins: 1, place: Place::Own },
     },
     Series {
-        name: "workers",
+        // Two of them have no two processors of their own here: one alone has none, either.
+        name: "workers, on all processors",
         points: &[1, 2],
-        setting: |workers| Setting { sessions: 1_000, workers, plugins: 0 },
+        setting: |workers| Setting { sessions: 1_000, workers, plugins: 0, place: Place::Anywhere },
     },
     Series {
         name: "plugins",
         points: &[0, 1, 3, 5],
-        setting: |plugins| Setting { sessions: 100, workers: 1, plugins },
+        setting: |plugins| Setting { sessions: 100, workers: 1, plugins, place: Place::Own },
     },
 ];
 
@@ -66,7 +69,7 @@ pub fn run(lab: &Lab, rounds: usize, results: &mut Results) -> Outcome<()> {
 }
 
 fn measure(lab: &Lab, setting: &Setting) -> Outcome<Reading> {
-    let proxy = lab.start(&Contender::with_no_ops(setting.plugins), setting.workers)?;
+    let proxy = lab.start(&Contender::with_no_ops(setting.plugins), setting.workers, setting.place)?;
     let mut crowd = Crowd::new(open_all(&proxy.plain, setting.sessions, false)?)?;
     let script = Script::messages(MESSAGE_BYTES);
     let cost = paced(&mut crowd, &script, &lab.timetable(RATE), &|| proxy.cpu_time())?;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::contender::Contender;
 use crate::Outcome;
 use crate::load::Timetable;
-use crate::process::{Cpus, Running};
+use crate::process::{Cpus, Place, Running};
 use crate::script::{Listener, Script};
 use crate::session::{Session, Target};
 use crate::tls::Certificate;
@@ -99,14 +99,14 @@ impl Lab {
         })
     }
 
-    /// A contender with so many workers, which answers.
-    pub fn start(&self, contender: &Contender, workers: usize) -> Outcome<Proxy> {
+    /// A contender with so many workers, once it answers.
+    pub fn start(&self, contender: &Contender, workers: usize, place: Place) -> Outcome<Proxy> {
         let folder = tempfile::tempdir_in(&self.folder)?;
         let ports = Ports::free()?;
         let command = contender.command(self, folder.path(), ports, workers)?;
         let log = folder.path().join("log");
         let begin = Instant::now();
-        let mut running = self.cpus.for_proxy(workers, || Running::told(command, ports.plain, &log))?;
+        let mut running = self.cpus.for_proxy(place, || Running::told(command, ports.plain, &log))?;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, ports.plain)).is_err() {
             if running.has_ended() || begin.elapsed() > START_TIME_MAX {
                 return Err(format!("did not start: {}", fs::read_to_string(&log)?.trim()).into());

@@ -18,6 +18,7 @@ use self::contender::Contender;
 use self::lab::Lab;
 use self::results::{Reading, Results};
 use crate::Outcome;
+use crate::process::Place;
 
 /// At a measurement, until one counts.
 const ATTEMPTS: usize = 3;
@@ -67,7 +68,7 @@ fn startable(lab: &Lab, arguments: &Arguments) -> Vec<Contender> {
     }
     contenders.retain(|contender| wanted.is_empty() || wanted.contains(&contender.name));
     // The first start of one with plugins compiles them, which belongs to no measurement.
-    contenders.retain(|contender| match lab.start(contender, 1) {
+    contenders.retain(|contender| match lab.start(contender, 1, Place::Own) {
         Ok(_) => true,
         Err(error) => {
             eprintln!("!! LEFT OUT: {}: {error}", contender.name);
@@ -92,7 +93,8 @@ fn measure(
         let contender = contenders[(turn + round) % contenders.len()];
         for attempt in 1..=ATTEMPTS {
             eprintln!("{}, round {}: {}", column.name, round + 1, contender.name);
-            let reading = lab.start(contender, 1).and_then(|proxy| column.measure(lab, contender, &proxy));
+            let reading =
+                lab.start(contender, 1, Place::Own).and_then(|proxy| column.measure(lab, contender, &proxy));
             let reading = reading.unwrap_or_else(|error| Reading::failed(&*error));
             let counts = reading.flaw.is_none();
             results.add(column.name, &contender.name, round, reading)?;

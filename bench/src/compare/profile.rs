@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::lab::{self, Lab};
 use super::{column, contender};
 use crate::Outcome;
+use crate::process::Place;
 
 /// Samples in a second: a prime number, so that nothing periodic hides.
 const FREQUENCY: &str = "1999";
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
     let lab = Lab::new(&arguments.lab)?;
     fs::create_dir_all(&arguments.lab.output)?;
     let file = arguments.lab.output.join(format!("{}-{}.perf", column.name, contender.name));
-    let proxy = lab.start(contender, 1)?;
+    let proxy = lab.start(contender, 1, Place::Own)?;
     let perf = record(proxy.id(), &file)?;
     let reading = column.measure(&lab, contender, &proxy)?;
     end(perf)?;
