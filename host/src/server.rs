@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::drain::Drain;
 use crate::listeners::ListenError;
 use crate::pid_file::{PidFile, PidFileError};
+use crate::plugin::usage;
 use crate::prepare::{Prepared, Preparer, Refused};
 use crate::service::Service;
 use crate::workers::{self, Handle, connections};
@@ -67,6 +68,7 @@ async fn serve(preparer: Preparer) -> Result<(), ServerError> {
     let server = snapshot.config.server.clone();
     let _pid_file = server.pid_file.as_deref().map(PidFile::take).transpose()?;
     let snapshot = Arc::new(ArcSwap::from_pointee(*snapshot));
+    tokio::task::spawn_local(usage::report_on_signal(Arc::clone(&snapshot.load().loaded)));
     let (drain, draining) = watch::channel(Drain::No);
     let workers = Rc::new(workers::start(server.workers, &snapshot, &draining)?);
     let store = Arc::clone(&snapshot.load().store);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::{self, Config, UpstreamIndex};
 use crate::limits::StoreChanged;
 use crate::plugin::load::Loader;
+use crate::plugin::usage::Loaded;
 use crate::plugin::{self, Plugin};
 use crate::route::{Ambiguous, Routes};
 use crate::store::Store;
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub upstream_names: Arc<[String]>,
     /// By listener; none where it speaks no TLS.
     pub acceptors: Vec<Option<Arc<Acceptor>>>,
+    /// The plugins of this snapshot and of those before it, as far as they are still in use.
+    pub loaded: Arc<Loaded>,
     routes: Routes,
     /// By route.
     plugins_of_routes: Vec<Vec<Arc<Plugin>>>,
@@ -93,6 +96,8 @@ impl Snapshot {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let loaded = before.map_or_else(Arc::default, |before| Arc::clone(&before.loaded));
+        loaded.add(&plugins);
         let of_route = |route: &config::Route| {
             route.plugins.iter().filter_map(|index| plugins.get(index.0)).map(Arc::clone).collect()
         };
@@ -100,6 +105,7 @@ impl Snapshot {
             generation: before.map_or(0, |before| before.generation + 1),
             plugins_of_routes: config.routes.iter().map(of_route).collect(),
             plugins: plugins.into(),
+            loaded,
             routes: Routes::new(&config.routes),
             store,
             upstreams,

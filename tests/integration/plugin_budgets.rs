@@ -81,7 +81,10 @@ fn a_plugin_that_hoards_memory_is_ended_at_memory_max() {
             assert_eq!(hoarding.closed().await.0, Some(1011));
         }
         other.assert_echo("after").await;
-        proxy.log().line(&["WARN", "failing", "on-message"]).await;
+        proxy
+            .log()
+            .line(&["WARN", "failing", "on-message", "wanted more than its memory-max of 8388608"])
+            .await;
         proxy.assert_running();
     });
 }

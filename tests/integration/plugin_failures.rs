@@ -215,6 +215,8 @@ fn a_trap_in_on_close_is_logged_and_harms_nobody() {
             .start()
             .await;
         let mut session = Session::open(&proxy, &upstream).await;
+        session.client.say("later").await;
+        assert_eq!(session.upstream.hear().await, "later");
         session.client.send(Frame::close(4000, "")).await;
         assert_eq!(session.upstream.closed().await.0, Some(4000));
         session.upstream.send(Frame::close(4000, "")).await;
@@ -239,7 +241,7 @@ fn a_trap_in_a_shared_instance_ends_the_sessions_that_share_it_and_the_next_get_
         }
         first.client.say("fail").await;
         assert_eq!(first.client.closed().await.0, Some(1011));
-        second.client.say("hello?").await;
+        // It is told at once, though it says nothing.
         assert_eq!(second.client.closed().await.0, Some(1011));
         assert_eq!(second.upstream.closed().await.0, Some(1011));
         let mut third = Session::open(&proxy, &upstream).await;

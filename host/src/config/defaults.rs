@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::server::WORKERS_MAX;
 use super::types::{
     Balance, Grants, Health, HostHeader, Http2, HttpVersion, IdleCounts, Isolation, KeyPair, Limits,
-    Listener, OnFailure, Plugin, PluginCache, Probe, RealIpHeader, Retry, Route, Server, Store, Target,
+    Listener, OnFailure, Plugin, PluginCache, Probe, Rate, RealIpHeader, Retry, Route, Server, Store, Target,
     Timeouts, Tls, TlsVersion, Upstream, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
 };
 use super::units::{KIB, MIB};
@@ -27,6 +27,7 @@ impl Default for Server {
             plugin_cache: PluginCache::Default,
             pid_file: None,
             watch: None,
+            plugin_instances_max: None,
         }
     }
 }
@@ -95,8 +96,10 @@ impl Plugin {
             configure_time_max: Duration::from_secs(1),
             memory_bytes_max: 16 * MIB,
             isolation: Isolation::Session,
-            on_failure: OnFailure::Refuse,
+            on_failure: OnFailure::Refuse.into(),
             store_on_failure: BTreeMap::new(),
+            max_traps: Some(Rate { count: 20, period: Duration::from_secs(60) }),
+            log_lines_max: Rate { count: 100, period: Duration::from_secs(1) },
         }
     }
 }

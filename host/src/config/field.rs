@@ -101,7 +101,19 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn rate(&self) -> Option<Rate> {
-        let rate = self.parsed(r#"a rate such as "100/s" or "20/m""#, units::rate)?;
+        self.rate_as(r#"a rate such as "100/s" or "20/m""#)
+    }
+
+    /// The inner none: it is `"off"`.
+    pub(super) fn rate_or_off(&self) -> Option<Option<Rate>> {
+        match self.value.as_str() {
+            Some("off") => Some(None),
+            _ => self.rate_as(r#"a rate such as "100/s" or "20/m", or "off""#).map(Some),
+        }
+    }
+
+    fn rate_as(&self, expected: &str) -> Option<Rate> {
+        let rate = self.parsed(expected, units::rate)?;
         if (1..=RATE_COUNT_MAX).contains(&rate.count) {
             return Some(rate);
         }

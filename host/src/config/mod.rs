@@ -44,10 +44,11 @@ use self::source::{Place, Source};
 
 pub use self::error::{Error, Errors, Position};
 pub use self::types::{
-    Balance, ClientCertificates, Config, Grants, HashKey, Health, HostHeader, Http2, HttpVersion, IdleCounts,
-    Isolation, KeyPair, Limits, Listener, OnFailure, Ping, Plugin, PluginCache, PluginIndex, Probe,
-    ProxyProtocol, Queue, Rate, RealIpHeader, Retry, Route, Secret, Server, Sticky, Store, StoreUrl, Target,
-    Timeouts, Tls, TlsVersion, Upstream, UpstreamIndex, UpstreamKeepAlive, UpstreamServer, UpstreamTls,
+    Balance, ClientCertificates, Config, FailurePolicy, Grants, HashKey, Health, HostHeader, Http2,
+    HttpVersion, IdleCounts, Isolation, KeyPair, Limits, Listener, OnFailure, Ping, Plugin, PluginCache,
+    PluginIndex, Probe, ProxyProtocol, Queue, Rate, RealIpHeader, Retry, Route, Secret, Server, Sticky,
+    Store, StoreUrl, Target, Timeouts, Tls, TlsVersion, Upstream, UpstreamIndex, UpstreamKeepAlive,
+    UpstreamServer, UpstreamTls,
 };
 
 /// Something else than a configuration was named when it is larger.

@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::field::Field;
 use super::grants::{self, GrantedUpstream};
 use super::names::Names;
 use super::reader::Section;
-use super::types::{Isolation, Plugin};
+use super::types::{FailurePolicy, Isolation, OnFailure, Plugin};
 use super::units::{GIB, KIB};
 use super::{paths, settings, store};
 
@@ -33,12 +34,29 @@ pub(super) fn read_plugin<'a>(
     section.set(&mut plugin.isolation, "isolation", |field| {
         field.word(&[("session", Isolation::Session), ("shared", Isolation::Shared)])
     });
-    section.set(&mut plugin.on_failure, "on-failure", store::on_failure);
+    section.set(&mut plugin.on_failure, "on-failure", failure_policy);
     section.set(&mut plugin.store_on_failure, "store-on-failure", |field| {
         let limits = field.entries()?.into_iter();
         Some(limits.filter_map(|(name, field)| Some((name.to_owned(), store::on_failure(&field)?))).collect())
     });
+    section.set(&mut plugin.max_traps, "max-traps", Field::rate_or_off);
+    section.set(&mut plugin.log_lines_max, "log-lines-max", Field::rate);
     plugin
+}
+
+/// A word for all hooks, or a table with a word for some.
+fn failure_policy(field: &Field<'_>) -> Option<FailurePolicy> {
+    let word = |field: &Field<'_>| field.word(&[("refuse", OnFailure::Refuse), ("pass", OnFailure::Pass)]);
+    if !field.value().is_table() {
+        return word(field).map(FailurePolicy::from);
+    }
+    field.table(|table| {
+        let mut policy = FailurePolicy::from(OnFailure::Refuse);
+        table.set(&mut policy.on_request, "on-request", word);
+        table.set(&mut policy.on_response, "on-response", word);
+        table.set(&mut policy.session, "session", word);
+        policy
+    })
 }
 
 fn digest(text: &str) -> Option<[u8; 32]> {

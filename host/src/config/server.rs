@@ -18,6 +18,7 @@ pub(super) const WORKERS_MAX: usize = 1_024;
 const HEADER_BYTES: RangeInclusive<usize> = KIB..=64 * KIB;
 const HEADERS: RangeInclusive<usize> = 1..=1_000;
 const WATCH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=DURATION_MAX;
+const INSTANCES: RangeInclusive<u32> = 1..=1_000_000;
 const STREAMS: RangeInclusive<u32> = 1..=1_000;
 
 const NETWORK: &str = r#"a network such as "10.0.0.0/8" or an address such as "::1""#;
@@ -33,6 +34,8 @@ pub(super) fn read_server(section: &mut Section<'_>) -> Server {
         field.parsed("the path of a file", |text| (!text.is_empty()).then(|| field.source().resolve(text)))
     });
     server.watch = section.optional("watch", |field| field.duration(WATCH_INTERVAL));
+    let instances_max = section.optional("plugin-instances-max", |field| field.whole_number(INSTANCES));
+    server.plugin_instances_max = instances_max;
     server
 }
 

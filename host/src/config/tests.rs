@@ -56,7 +56,7 @@ fn valid_files() {
 fn invalid_files() {
     let folder = folder("invalid");
     let paths = files(&folder, "toml");
-    assert_eq!(paths.len(), 34);
+    assert_eq!(paths.len(), 35);
     assert_eq!(files(&folder, "err").len(), paths.len());
     for path in paths {
         let expected = fs::read_to_string(path.with_extension("err")).unwrap();
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 109);
+    assert_eq!(lines_seen, 112);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -136,6 +136,7 @@ fn every_key_is_read() {
         shutdown-grace = "1m"
         pid-file = "run/sluicegate.pid"
         watch = "100ms"
+        plugin-instances-max = 9
         [store]
         url = "redis+unix:///run/redis.sock?db=3"
         timeout = "1ms"
@@ -175,8 +176,10 @@ fn every_key_is_read() {
         configure-time-max = "1ms"
         memory-max = "4GiB"
         isolation = "shared"
-        on-failure = "pass"
+        on-failure = { on-request = "pass" }
         store-on-failure = { requests = "pass", connections = "refuse" }
+        max-traps = "off"
+        log-lines-max = "5/h"
         [[upstream]]
         name = "a"
         servers = ["a:1"]
@@ -237,6 +240,7 @@ fn every_key_is_read() {
         plugin_cache: PluginCache::Default,
         pid_file: Some(folder("fixtures").join("run/sluicegate.pid")),
         watch: Some(milliseconds(100)),
+        plugin_instances_max: Some(9),
     };
     assert_eq!(config.server, server);
     let store = Store {
@@ -295,10 +299,12 @@ fn every_key_is_read() {
         configure_time_max: milliseconds(1),
         memory_bytes_max: 4 * GIB,
         isolation: Isolation::Shared,
-        on_failure: OnFailure::Pass,
+        on_failure: FailurePolicy { on_request: OnFailure::Pass, ..OnFailure::Refuse.into() },
         store_on_failure: [("requests", OnFailure::Pass), ("connections", OnFailure::Refuse)]
             .map(|(name, on_failure)| (name.to_owned(), on_failure))
             .into(),
+        max_traps: None,
+        log_lines_max: Rate { count: 5, period: Duration::from_secs(3_600) },
     };
     assert_eq!(config.plugins[1..], [second]);
     let plain = Upstream::new("a".into(), vec![UpstreamServer::new("a:1".into())]);

@@ -54,6 +54,9 @@ pub struct Server {
     /// `watch`: how often the configuration file and the plugins' files are looked at; what was the same twice and is not
     /// what is in service is loaded, as by SIGHUP. Default: not; at least 100 ms.
     pub watch: Option<Duration>,
+    /// `plugin-instances-max`: plugin instances at once, of all plugins; what needs one more is answered with 503. Default:
+    /// as many as the descriptors of the process and the mappings of its memory allow. 1 to 1,000,000.
+    pub plugin_instances_max: Option<u32>,
 }
 
 /// `plugin-cache`
@@ -191,11 +194,16 @@ pub struct Plugin {
     pub memory_bytes_max: usize,
     /// `isolation`: what shares an instance. Default `session`.
     pub isolation: Isolation,
-    /// `on-failure`: what a trap or a time-out means. Default `refuse`.
-    pub on_failure: OnFailure,
+    /// `on-failure`: what a trap or a time-out means; a word for all hooks, or a table of words. Default `refuse`.
+    pub on_failure: FailurePolicy,
     /// `store-on-failure`: by the names of this plugin's limits, what becomes of each while the shared store cannot be reached.
     /// Default: the `on-failure` of `[store]`.
     pub store_on_failure: BTreeMap<String, OnFailure>,
+    /// `max-traps`: traps and time-outs, such as `"20/m"`, after which the plugin is not called for a while, where at least
+    /// half of the calls of the hooks that failed did. Default 20 in a minute. None for `"off"`.
+    pub max_traps: Option<Rate>,
+    /// `log-lines-max`: what its instances may write to the log, together. Default 100 in a second.
+    pub log_lines_max: Rate,
 }
 
 /// `grants` of a plugin
@@ -218,7 +226,18 @@ pub enum Isolation {
     Shared,
 }
 
-/// `on-failure` of a plugin and of the store
+/// `on-failure` of a plugin, by hook
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailurePolicy {
+    /// `on-request`
+    pub on_request: OnFailure,
+    /// `on-response`
+    pub on_response: OnFailure,
+    /// `session`: `open` and the hooks after it.
+    pub session: OnFailure,
+}
+
+/// What becomes of an exchange or a session whose plugin fails, and of a limit whose store cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
     /// Of a plugin: the request is answered with 500, the session closed with 1011. Of a limit: it is exhausted.
@@ -323,7 +342,7 @@ pub struct Limits {
     pub waiting_bytes_max: usize,
 }
 
-/// `"100/s"`: this many in each period, and as a burst. 1 to 1,000,000 in a second, minute or hour.
+/// `"100/s"`: this many in each period, and as a burst where it is a bucket's. 1 to 1,000,000 in a second, minute or hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub count: u32,
@@ -337,6 +356,14 @@ pub struct Ping {
     pub interval: Duration,
     /// `timeout`: for any sign of life after it. Default 10 s. Then both sides are closed.
     pub timeout: Duration,
+}
+
+// === impl FailurePolicy ===
+
+impl From<OnFailure> for FailurePolicy {
+    fn from(policy: OnFailure) -> Self {
+        Self { on_request: policy, on_response: policy, session: policy }
+    }
 }
 
 // === impl Listener ===

@@ -11,7 +11,8 @@ const SPARE_INSTANCES: u64 = 1_000;
 const MAPPINGS_MAX_USUAL: u64 = 65_530;
 /// Mappings of a process that its plugin instances cannot have.
 const OTHER_MAPPINGS: u64 = 5_000;
-/// A plugin instance takes three, and its stack two.
+/// An instance that lives takes three: its memory's image, the rest of what it may touch, and what it may not. Its stack takes
+/// two, with the guard page, from the start on.
 const MAPPINGS_PER_INSTANCE: u64 = 5;
 /// Address space to reserve for one pool at most, of the 128 TiB a process has.
 const RESERVED_BYTES_MAX: u64 = 1 << 45;
@@ -31,10 +32,13 @@ impl PoolSize {
         if mappable < wanted && sessions * plugins > 0 {
             tracing::info!(
                 instances_max = mappable,
+                wanted = wanted * MAPPINGS_PER_INSTANCE + OTHER_MAPPINGS,
                 "vm.max_map_count bounds how many plugin instances there can be"
             );
         }
-        let instances_max = u32::try_from(wanted.min(possible).min(mappable)).unwrap_or(u32::MAX);
+        let asked = config.server.plugin_instances_max.map_or(u64::MAX, u64::from);
+        let instances_max = wanted.min(possible).min(mappable).min(asked);
+        let instances_max = u32::try_from(instances_max).unwrap_or(u32::MAX);
         Self { instances_max, memory_bytes_max }
     }
 

@@ -4,6 +4,7 @@
 //! out before its verdict takes effect, and passes the plugins that stand between it and the receiver.
 
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -128,7 +129,7 @@ impl Chain {
                     let plugin = plugin.name();
                     return Err(Refused::Response { plugin, response: Box::new(response) });
                 }
-                Err(failure) if failure.may_pass(plugin) => {
+                Err(failure) if failure.may_pass(plugin.config.on_failure.session) => {
                     failure.passed_over();
                     self.forget_asked();
                 }
@@ -213,6 +214,21 @@ impl Chain {
             self.run_asked(at, &mut steps).await?;
         }
         Ok(Outcome::Steps(steps))
+    }
+
+    /// Whether an instance that this session shares was lost to a trap of another's. The task that asks is woken for it.
+    pub fn has_lost(&mut self, cx: &Context<'_>) -> bool {
+        self.members.iter_mut().any(|member| member.has_lost(cx))
+    }
+
+    /// Go on without what was lost, or fail for it.
+    pub fn on_lost(&mut self) -> Result<Outcome, Failure> {
+        for at in 0..self.members.len() {
+            if let Some(lost) = self.members.get(at).and_then(Member::lost) {
+                self.survive::<()>(at, Err(lost))?;
+            }
+        }
+        Ok(Outcome::Steps(Vec::new()))
     }
 
     /// The session has ended: tell each plugin, and drop its state.
@@ -351,7 +367,7 @@ impl Chain {
         self.forget_asked();
         let Some(member) = self.members.get_mut(at) else { return Err(failure) };
         member.leave();
-        if !failure.may_pass(&member.plugin) {
+        if !failure.may_pass(member.on_failure()) {
             return Err(failure);
         }
         failure.passed_over();

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::bounds::TABLE_ELEMENTS_MAX;
+
 /// How often a running guest is looked at.
 pub const TICK: Duration = Duration::from_millis(1);
 
@@ -23,7 +25,6 @@ const FIBER_STACK_BYTES: usize = 512 * 1024;
 const CORE_INSTANCES_PER_PLUGIN: u32 = 20;
 const MEMORIES_PER_PLUGIN: u32 = 2;
 const TABLES_PER_PLUGIN: u32 = 20;
-const TABLE_ELEMENTS: usize = 20_000;
 
 /// How many instances there can be, and how large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +64,7 @@ fn pooling(pool: PoolSize) -> PoolingAllocationConfig {
         .max_memories_per_component(MEMORIES_PER_PLUGIN)
         .max_tables_per_component(TABLES_PER_PLUGIN)
         .max_memory_size(pool.memory_bytes_max)
-        .table_elements(TABLE_ELEMENTS);
+        .table_elements(TABLE_ELEMENTS_MAX);
     pooling
 }
 

@@ -1,21 +1,25 @@
 //! One instance of a plugin: a store of its own, and its hooks ready to be called.
 
+use std::io;
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use wasmtime::component::{Resource, ResourceAny};
+use rustix::io::Errno;
+use wasmtime::component::{Resource, ResourceAny, ResourceTableError};
 use wasmtime::{Store, Trap};
 
 use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
+use super::bounds;
+use super::hook::Hook;
+use super::meter::Meter;
 use super::state::{Identity, Lent, LentConnection, LentRequest, LentResponse, OutOfTime, Phase, State};
 use super::{CloseInfo, MessageRef, Plugin, Response, Side};
 use crate::config::OnFailure;
 
 pub use request_hook::RequestVerdict;
 pub use session_hook::MessageVerdict;
-
-/// wasmtime's own bound on what a guest hands over.
-const HOSTCALL_BYTES_MIN: usize = 128 << 20;
 
 /// A hook call that gave no answer. The instance is not to be used again.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,9 @@ pub enum FailureReason {
     /// The guest trapped: the text says where.
     #[error("{0}")]
     Trap(String),
+    /// The guest trapped after it was refused memory.
+    #[error("wanted more than its memory-max of {bytes_max} bytes: {trap}")]
+    MemoryMax { bytes_max: usize, trap: String },
     /// It used up its `call-time-max`.
     #[error("ran longer than its call-time-max")]
     OutOfTime,
@@ -40,18 +47,34 @@ pub enum FailureReason {
     /// The instance this session shared with others was lost to a trap of theirs.
     #[error("the shared instance was lost")]
     InstanceLost,
+    /// It was not called, as it failed too often.
+    #[error("it is in quarantine")]
+    Quarantined,
 }
 
 impl Failure {
-    /// Whether `plugin`'s configuration lets things go on without it. That no instance was free is no failure of the plugin's,
-    /// and under load is when a check must not be switched off.
-    pub fn may_pass(&self, plugin: &Plugin) -> bool {
-        plugin.config.on_failure == OnFailure::Pass && !matches!(self.reason, FailureReason::PoolExhausted(_))
+    /// Whether `policy` lets things go on without the plugin. That no instance was free is no failure of the plugin's, and
+    /// under load is when a check must not be switched off.
+    pub fn may_pass(&self, policy: OnFailure) -> bool {
+        policy == OnFailure::Pass && !matches!(self.reason, FailureReason::PoolExhausted(_))
     }
 
-    /// Say that the chain goes on without the plugin: its configuration has `on-failure = "pass"`.
+    /// Say that the chain goes on without the plugin: its configuration has `on-failure = "pass"`. Of a quarantine the log
+    /// has its beginning and its end.
     pub fn passed_over(&self) {
-        tracing::warn!(plugin = %self.plugin, hook = self.hook, reason = %self.reason, "plugin failed, passed over");
+        if !matches!(self.reason, FailureReason::Quarantined) {
+            tracing::warn!(plugin = %self.plugin, hook = self.hook, reason = %self.reason, "plugin failed, passed over");
+        }
+    }
+}
+
+impl FailureReason {
+    /// Whether it is what the guest did, and not what became of others or of the machine.
+    pub fn is_guests_own(&self) -> bool {
+        match self {
+            Self::Trap(_) | Self::MemoryMax { .. } | Self::OutOfTime => true,
+            Self::PoolExhausted(_) | Self::InstanceLost | Self::Quarantined => false,
+        }
     }
 }
 
@@ -59,6 +82,14 @@ impl Failure {
 pub struct Instance {
     store: Store<State>,
     identity: Arc<Identity>,
+    /// The store's.
+    meter: Arc<Meter>,
+    guests: Guests,
+}
+
+/// Its hooks; none where the plugin does not have it.
+#[derive(Default)]
+struct Guests {
     lifecycle: Option<lifecycle::Guest>,
     request: Option<request_hook::Guest>,
     response: Option<response_hook::Guest>,
@@ -68,26 +99,19 @@ pub struct Instance {
 // === impl Instance ===
 
 impl Instance {
-    /// A new instance of `plugin` for this worker, configured.
+    /// A new instance of `plugin`, configured.
     pub async fn new(plugin: &Arc<Plugin>, worker: usize) -> Result<Self, Failure> {
-        let failed = |error| failure(&plugin.identity, "instantiate", error);
-        let binding = |hook| move |error| failure(&plugin.identity, hook, error);
-        let mut store = new_store(plugin, worker);
-        store.data_mut().begin_call(plugin.identity.call_time_max);
-        let instance = plugin.pre.instantiate_async(&mut store).await.map_err(failed)?;
-        let hooks = &plugin.hooks;
-        let mut this = Self {
-            lifecycle: load(&hooks.lifecycle, |indices| indices.load(&mut store, &instance))
-                .map_err(binding("lifecycle"))?,
-            request: load(&hooks.request, |indices| indices.load(&mut store, &instance))
-                .map_err(binding("request-hook"))?,
-            response: load(&hooks.response, |indices| indices.load(&mut store, &instance))
-                .map_err(binding("response-hook"))?,
-            session: load(&hooks.session, |indices| indices.load(&mut store, &instance))
-                .map_err(binding("session-hook"))?,
-            identity: Arc::clone(&plugin.identity),
-            store,
-        };
+        let identity = Arc::clone(&plugin.identity);
+        let store = new_store(plugin, worker);
+        let meter = Arc::clone(&store.data().meter);
+        // Counted until it is dropped.
+        identity.usage.instance_made();
+        let mut this = Self { store, identity, meter, guests: Guests::default() };
+        let time_max = this.identity.call_time_max;
+        let instance = this
+            .guarded(Hook::Instantiate, time_max, async |_, store| plugin.pre.instantiate_async(store).await);
+        let instance = instance.await?;
+        this.guests = Guests::load(plugin, &mut this.store, &instance)?;
         if let Some(settings) = &plugin.configure_each {
             this.configure(settings).await?;
         }
@@ -96,133 +120,186 @@ impl Instance {
 
     /// Only for components that allow no image: the others begin configured.
     async fn configure(&mut self, settings: &str) -> Result<(), Failure> {
-        let Some(guest) = &self.lifecycle else { return Ok(()) };
-        self.store.data_mut().begin_call(self.identity.configure_time_max);
-        self.store.set_epoch_deadline(1);
         let refused = |text| wasmtime::format_err!("settings accepted at load were refused: {text}");
-        let call = guest.call_configure(&mut self.store, settings);
-        let result = call.await;
-        let result = result.and_then(|configured| configured.map_err(refused));
-        result.map_err(|error| failure(&self.identity, "configure", error))
+        let configure = async |guests: &Guests, store: &mut Store<State>| {
+            let Some(guest) = &guests.lifecycle else { return Ok(()) };
+            guest.call_configure(store, settings).await?.map_err(refused)
+        };
+        self.guarded(Hook::Configure, self.identity.configure_time_max, configure).await
     }
 
     /// `lent.request` is lent.
     pub async fn on_request(&mut self, lent: &mut Lent) -> Result<RequestVerdict, Failure> {
-        let Some(guest) = &self.request else { return Ok(RequestVerdict::Pass) };
-        begin(&mut self.store, &self.identity, lent);
-        let request = Resource::<LentRequest>::new_borrow(0);
-        let call = guest.call_on_request(&mut self.store, request);
-        let result = call.await;
-        end(&mut self.store, lent);
-        result.map_err(|error| failure(&self.identity, "on-request", error))
+        self.call(Hook::OnRequest, lent, async |guests, store| {
+            guests.request()?.call_on_request(store, request()).await
+        })
+        .await
     }
 
     /// `lent.request` and `lent.response` are lent.
     pub async fn on_response(&mut self, lent: &mut Lent) -> Result<(), Failure> {
-        let Some(guest) = &self.response else { return Ok(()) };
-        begin(&mut self.store, &self.identity, lent);
-        let request = Resource::<LentRequest>::new_borrow(0);
-        let response = Resource::<LentResponse>::new_borrow(0);
-        let call = guest.call_on_response(&mut self.store, request, response);
-        let result = call.await;
-        end(&mut self.store, lent);
-        result.map_err(|error| failure(&self.identity, "on-response", error))
+        self.call(Hook::OnResponse, lent, async |guests, store| {
+            let response = Resource::<LentResponse>::new_borrow(0);
+            guests.response()?.call_on_response(store, request(), response).await
+        })
+        .await
     }
 
     /// `lent.request` and `lent.connection` are lent.
     pub async fn open(&mut self, lent: &mut Lent) -> Result<Result<ResourceAny, Response>, Failure> {
-        let guest = session(&self.session, &self.identity)?;
-        begin(&mut self.store, &self.identity, lent);
-        let request = Resource::<LentRequest>::new_borrow(0);
-        let connection = Resource::<LentConnection>::new_borrow(0);
-        let hook = guest.session();
-        let call = hook.call_open(&mut self.store, request, connection);
-        let result = call.await;
-        end(&mut self.store, lent);
-        result.map_err(|error| failure(&self.identity, "open", error))
+        self.call(Hook::Open, lent, async |guests, store| {
+            guests.session()?.session().call_open(store, request(), connection()).await
+        })
+        .await
     }
 
     /// `lent.connection` is lent.
     pub async fn on_message(
         &mut self,
         lent: &mut Lent,
-        session_state: ResourceAny,
+        session: ResourceAny,
         sender: Side,
         message: MessageRef<'_>,
     ) -> Result<MessageVerdict, Failure> {
-        let guest = session(&self.session, &self.identity)?;
-        begin(&mut self.store, &self.identity, lent);
-        let connection = Resource::<LentConnection>::new_borrow(0);
-        let hook = guest.session();
-        let call = hook.call_on_message(&mut self.store, session_state, connection, sender, message);
-        let result = call.await;
-        end(&mut self.store, lent);
-        result.map_err(|error| failure(&self.identity, "on-message", error))
+        self.call(Hook::OnMessage, lent, async |guests, store| {
+            guests.session()?.session().call_on_message(store, session, connection(), sender, message).await
+        })
+        .await
     }
 
     /// `lent.connection` is lent.
-    pub async fn on_timer(&mut self, lent: &mut Lent, session_state: ResourceAny) -> Result<(), Failure> {
-        let guest = session(&self.session, &self.identity)?;
-        begin(&mut self.store, &self.identity, lent);
-        let connection = Resource::<LentConnection>::new_borrow(0);
-        let hook = guest.session();
-        let call = hook.call_on_timer(&mut self.store, session_state, connection);
-        let result = call.await;
-        end(&mut self.store, lent);
-        result.map_err(|error| failure(&self.identity, "on-timer", error))
+    pub async fn on_timer(&mut self, lent: &mut Lent, session: ResourceAny) -> Result<(), Failure> {
+        self.call(Hook::OnTimer, lent, async |guests, store| {
+            guests.session()?.session().call_on_timer(store, session, connection()).await
+        })
+        .await
     }
 
     /// `lent.connection` is lent.
-    pub async fn on_drain(&mut self, lent: &mut Lent, session_state: ResourceAny) -> Result<(), Failure> {
-        let guest = session(&self.session, &self.identity)?;
-        begin(&mut self.store, &self.identity, lent);
-        let connection = Resource::<LentConnection>::new_borrow(0);
-        let hook = guest.session();
-        let call = hook.call_on_drain(&mut self.store, session_state, connection);
-        let result = call.await;
-        end(&mut self.store, lent);
-        result.map_err(|error| failure(&self.identity, "on-drain", error))
+    pub async fn on_drain(&mut self, lent: &mut Lent, session: ResourceAny) -> Result<(), Failure> {
+        self.call(Hook::OnDrain, lent, async |guests, store| {
+            guests.session()?.session().call_on_drain(store, session, connection()).await
+        })
+        .await
     }
 
     /// `lent.connection` is lent.
     pub async fn on_close(
         &mut self,
         lent: &mut Lent,
-        session_state: ResourceAny,
+        session: ResourceAny,
         closed: CloseInfo<'_>,
     ) -> Result<(), Failure> {
-        let guest = session(&self.session, &self.identity)?;
-        begin(&mut self.store, &self.identity, lent);
-        let connection = Resource::<LentConnection>::new_borrow(0);
-        let hook = guest.session();
-        let call = hook.call_on_close(&mut self.store, session_state, connection, closed);
-        let result = call.await;
-        end(&mut self.store, lent);
-        result.map_err(|error| failure(&self.identity, "on-close", error))
-    }
-
-    pub fn lost(&self) -> Failure {
-        Failure {
-            plugin: Arc::clone(&self.identity.name),
-            hook: "session-hook",
-            reason: FailureReason::InstanceLost,
-        }
+        self.call(Hook::OnClose, lent, async |guests, store| {
+            guests.session()?.session().call_on_close(store, session, connection(), closed).await
+        })
+        .await
     }
 
     /// Drop a session of a shared instance; that of one's own goes with it.
-    pub async fn drop_session(&mut self, session_state: ResourceAny) -> Result<(), Failure> {
-        self.store.data_mut().begin_call(self.identity.call_time_max);
-        self.store.set_epoch_deadline(1);
-        let call = session_state.resource_drop_async(&mut self.store);
-        let result = call.await;
-        result.map_err(|error| failure(&self.identity, "drop", error))
+    pub async fn drop_session(&mut self, session: ResourceAny) -> Result<(), Failure> {
+        let time_max = self.identity.call_time_max;
+        self.guarded(Hook::Drop, time_max, async |_, store| session.resource_drop_async(store).await).await
     }
+
+    /// A hook that is lent what `lent` has, for as long as it runs.
+    async fn call<T>(
+        &mut self,
+        hook: Hook,
+        lent: &mut Lent,
+        call: impl AsyncFnOnce(&Guests, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
+        mem::swap(&mut self.store.data_mut().lent, lent);
+        let result = self.guarded(hook, self.identity.call_time_max, call).await;
+        mem::swap(&mut self.store.data_mut().lent, lent);
+        result
+    }
+
+    /// One call into the guest, within its budget and counted: every call there is comes through here.
+    async fn guarded<T>(
+        &mut self,
+        hook: Hook,
+        time_max: Duration,
+        call: impl AsyncFnOnce(&Guests, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
+        let Self { store, identity, meter, guests } = self;
+        store.data_mut().begin_call(time_max);
+        store.set_epoch_deadline(1);
+        let worker = store.data().worker;
+        let timed = identity.usage.begin(worker, hook);
+        let result = {
+            let call = pin!(call(guests, store));
+            meter.watch(timed, call).await
+        };
+        identity.usage.end(worker, hook, timed, meter.reading());
+        result.map_err(|error| {
+            let failure = failure(store.data(), hook, &error);
+            identity.failed(worker, hook, &failure.reason);
+            failure
+        })
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.identity.usage.instance_dropped();
+    }
+}
+
+// === impl Guests ===
+
+impl Guests {
+    fn load(
+        plugin: &Plugin,
+        store: &mut Store<State>,
+        instance: &wasmtime::component::Instance,
+    ) -> Result<Self, Failure> {
+        let binding = |hook| {
+            let plugin = plugin.name();
+            move |error| Failure { plugin, hook, reason: failure_reason(&error) }
+        };
+        let hooks = &plugin.hooks;
+        Ok(Self {
+            lifecycle: load(&hooks.lifecycle, |indices| indices.load(&mut *store, instance))
+                .map_err(binding("lifecycle"))?,
+            request: load(&hooks.request, |indices| indices.load(&mut *store, instance))
+                .map_err(binding("request-hook"))?,
+            response: load(&hooks.response, |indices| indices.load(&mut *store, instance))
+                .map_err(binding("response-hook"))?,
+            session: load(&hooks.session, |indices| indices.load(&mut *store, instance))
+                .map_err(binding("session-hook"))?,
+        })
+    }
+
+    fn request(&self) -> wasmtime::Result<&request_hook::Guest> {
+        self.request.as_ref().ok_or_else(no_such_hook)
+    }
+
+    fn response(&self) -> wasmtime::Result<&response_hook::Guest> {
+        self.response.as_ref().ok_or_else(no_such_hook)
+    }
+
+    fn session(&self) -> wasmtime::Result<&session_hook::Guest> {
+        self.session.as_ref().ok_or_else(no_such_hook)
+    }
+}
+
+/// Chains are made of plugins that have the hook; one that lacks it must not pass for one that agreed.
+fn no_such_hook() -> wasmtime::Error {
+    wasmtime::format_err!("the plugin has no such hook")
+}
+
+fn request() -> Resource<LentRequest> {
+    Resource::new_borrow(0)
+}
+
+fn connection() -> Resource<LentConnection> {
+    Resource::new_borrow(0)
 }
 
 /// A store for an instance of `plugin`, its budget and limits in force.
 fn new_store(plugin: &Plugin, worker: usize) -> Store<State> {
-    let memory_bytes_max = plugin.config.memory_bytes_max;
-    let state = State::new(Arc::clone(&plugin.identity), worker, memory_bytes_max, Phase::Serve);
+    let state = State::new(Arc::clone(&plugin.identity), worker, Phase::Serve);
     let mut store = Store::new(plugin.pre.engine(), state);
     prepare(&mut store);
     store
@@ -230,10 +307,7 @@ fn new_store(plugin: &Plugin, worker: usize) -> Store<State> {
 
 /// Limits and ticks, in every store there is.
 pub(super) fn prepare(store: &mut Store<State>) {
-    store.limiter(|state| &mut state.memory);
-    // What a guest may hand over in one call: all it can hold.
-    let memory_bytes_max = store.data().identity.memory_bytes_max;
-    store.set_hostcall_fuel(memory_bytes_max.max(HOSTCALL_BYTES_MIN));
+    bounds::set(store);
     store.epoch_deadline_callback(|mut context| context.data_mut().tick());
     store.set_epoch_deadline(1);
 }
@@ -243,8 +317,13 @@ pub(super) fn failure_reason(error: &wasmtime::Error) -> FailureReason {
     if error.is::<OutOfTime>() {
         return FailureReason::OutOfTime;
     }
-    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() || is_out_of_memory(error) {
         return FailureReason::PoolExhausted(error.root_cause().to_string());
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        return FailureReason::Trap(
+            "it holds more slots or other things of the host's than it may".to_owned(),
+        );
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => FailureReason::Trap(
@@ -255,32 +334,23 @@ pub(super) fn failure_reason(error: &wasmtime::Error) -> FailureReason {
     }
 }
 
-fn failure(plugin: &Identity, hook: &'static str, error: wasmtime::Error) -> Failure {
-    tracing::debug!(plugin = %plugin.name, hook, "guest backtrace: {error:?}");
-    Failure { plugin: Arc::clone(&plugin.name), hook, reason: failure_reason(&error) }
+/// The system has no memory for one more instance, or lets the process have no more mappings.
+fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+    let of_io =
+        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory);
+    of_io || error.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
 }
 
-fn begin(store: &mut Store<State>, plugin: &Identity, lent: &mut Lent) {
-    let state = store.data_mut();
-    mem::swap(&mut state.lent, lent);
-    state.begin_call(plugin.call_time_max);
-    store.set_epoch_deadline(1);
-}
-
-fn end(store: &mut Store<State>, lent: &mut Lent) {
-    mem::swap(&mut store.data_mut().lent, lent);
-}
-
-/// Chains are made of plugins that have the hook; one that lacks it must not pass for one that agreed.
-fn session<'a>(
-    guest: &'a Option<session_hook::Guest>,
-    plugin: &Identity,
-) -> Result<&'a session_hook::Guest, Failure> {
-    guest.as_ref().ok_or_else(|| Failure {
-        plugin: Arc::clone(&plugin.name),
-        hook: "session-hook",
-        reason: FailureReason::Trap("the plugin has no such hook".to_owned()),
-    })
+fn failure(state: &State, hook: Hook, error: &wasmtime::Error) -> Failure {
+    let Identity { name, memory_bytes_max: bytes_max, .. } = &*state.identity;
+    tracing::debug!(plugin = %name, hook = hook.name(), "guest backtrace: {error:?}");
+    let reason = match failure_reason(error) {
+        FailureReason::Trap(trap) if state.memory.refused => {
+            FailureReason::MemoryMax { bytes_max: *bytes_max, trap }
+        }
+        reason => reason,
+    };
+    Failure { plugin: Arc::clone(name), hook: hook.name(), reason }
 }
 
 fn load<I, G>(

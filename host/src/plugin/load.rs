@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
@@ -15,8 +16,10 @@ use super::grants::{self, Environment, Reach};
 use super::host;
 use super::image::{self, Instrumented};
 use super::instance::{Failure, FailureReason, Instance, failure_reason, prepare};
-use super::member::Shared;
+use super::quarantine::{Admitted, Quarantine};
+use super::shared::Shared;
 use super::state::{Identity, Phase, State};
+use super::usage::Usage;
 use super::version::Version;
 use crate::limits::{Limits, StoreChanged};
 use crate::{config, store};
@@ -30,7 +33,7 @@ pub const HOOKS: [&str; 4] = [
 ];
 
 /// Sessions that share one instance at most: a trap ends them all.
-const SHARED_BY_MAX: usize = 1_000;
+pub(super) const SHARED_BY_MAX: usize = 1_000;
 
 const PACKAGE: &str = "sluicegate:hooks/";
 
@@ -185,7 +188,10 @@ impl Loader {
             name: config.name.as_str().into(),
             limits: Arc::clone(&self.limits),
             store_on_failure: config.store_on_failure.clone(),
-            log: host::log::Allowance::default(),
+            log: host::log::Allowance::new(config.log_lines_max),
+            usage: Usage::new(self.workers),
+            quarantine: Quarantine::new(config.max_traps),
+            isolation: config.isolation,
             call_time_max: config.call_time_max,
             memory_bytes_max: config.memory_bytes_max,
             configure_time_max: config.configure_time_max,
@@ -246,7 +252,7 @@ impl Loader {
             None => {
                 let component = self.compile(&bytes)?;
                 if has_lifecycle {
-                    self.configure(config, identity, &component, settings).await?;
+                    self.configure(identity, &component, settings).await?;
                 }
                 (plain, component, Some(settings.to_owned()))
             }
@@ -285,7 +291,7 @@ impl Loader {
             }
         };
         let copy = self.compile(&instrumented.bytes)?;
-        let (store, instance) = self.configure(config, identity, &copy, settings).await?;
+        let (store, instance) = self.configure(identity, &copy, settings).await?;
         let holds_environment = store.data().read_environment;
         let snapshot = take(instrumented, store, instance).await.map_err(LoadErrorKind::Configure)?;
         Ok(Some(Image { component: self.compile(&snapshot)?, holds_environment }))
@@ -294,13 +300,12 @@ impl Loader {
     /// Run `configure` in a new instance of `component`.
     async fn configure(
         &self,
-        config: &config::Plugin,
         identity: &Arc<Identity>,
         component: &Component,
         settings: &str,
     ) -> Result<(Store<State>, wasmtime::component::Instance), LoadErrorKind> {
         let pre = self.link(component)?;
-        let state = State::new(Arc::clone(identity), 0, config.memory_bytes_max, Phase::Configure);
+        let state = State::new(Arc::clone(identity), 0, Phase::Configure);
         let mut store = Store::new(&self.engine, state);
         prepare(&mut store);
         store.data_mut().begin_call(identity.configure_time_max);
@@ -308,7 +313,11 @@ impl Loader {
             FailureReason::OutOfTime => LoadErrorKind::ConfigureTime,
             reason => LoadErrorKind::Configure(reason.to_string()),
         };
-        let instance = pre.instantiate_async(&mut store).await.map_err(failed)?;
+        let meter = Arc::clone(&store.data().meter);
+        let instance = {
+            let call = pin!(pre.instantiate_async(&mut store));
+            meter.watch(true, call).await.map_err(failed)?
+        };
         let indices = lifecycle::GuestIndices::new(&pre)
             .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
         let guest = indices
@@ -316,7 +325,10 @@ impl Loader {
             .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
         store.data_mut().begin_call(identity.configure_time_max);
         store.set_epoch_deadline(1);
-        let configured = guest.call_configure(&mut store, settings).await.map_err(failed)?;
+        let configured = {
+            let call = pin!(guest.call_configure(&mut store, settings));
+            meter.watch(true, call).await.map_err(failed)?
+        };
         configured.map_err(|text| LoadErrorKind::Settings(text.to_string()))?;
         Ok((store, instance))
     }
@@ -355,6 +367,19 @@ impl Plugin {
         self.hooks.session.is_some()
     }
 
+    /// Whether it may be called for a new exchange: not while in quarantine.
+    pub(super) fn admit(&self, hook: &'static str) -> Result<Admitted, Failure> {
+        let refused = || Failure { plugin: self.name(), hook, reason: FailureReason::Quarantined };
+        self.identity.quarantine.admit().ok_or_else(refused)
+    }
+
+    /// A call it was admitted for went well.
+    pub(super) fn passed(&self, admitted: Admitted) {
+        if admitted == Admitted::OnProbation && self.identity.quarantine.passed() {
+            tracing::warn!(plugin = %self.identity.name, "plugin is out of quarantine: a call went well");
+        }
+    }
+
     /// An instance for one request hook; [`Plugin::put_back`] it when the call went well.
     pub async fn take(self: &Arc<Self>, worker: usize) -> Result<Instance, Failure> {
         let idle = self.idle.get(worker).and_then(|idle| lock(idle).pop());
@@ -373,7 +398,7 @@ impl Plugin {
         {
             return Ok(shared);
         }
-        let shared = Arc::new(Shared::new(Instance::new(self, worker).await?));
+        let shared = Arc::new(Shared::new(self.name(), Instance::new(self, worker).await?));
         if let Some(slot) = slot {
             *lock(slot) = Arc::downgrade(&shared);
         }

@@ -1,15 +1,15 @@
 //! One plugin's part in one WebSocket session, wherever its state lives.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Context;
 
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use wasmtime::component::ResourceAny;
 
 use super::instance::{Failure, FailureReason, Instance, MessageVerdict};
+use super::shared::{Seat, Shared};
 use super::{CloseInfo, Lent, MessageKinds, MessageRef, Plugin, Response, Side};
-use crate::config::Isolation;
+use crate::config::{Isolation, OnFailure};
 
 /// A plugin's part in one session.
 pub(super) struct Member {
@@ -24,16 +24,9 @@ pub(super) struct Member {
 /// Where a session's state lives.
 enum Home {
     Own(Box<Instance>),
-    Shared(Arc<Shared>),
+    Shared(Seat),
     /// The plugin failed, and the session goes on without it.
     Left,
-}
-
-/// An instance that holds sessions of one worker, one call at a time.
-pub struct Shared {
-    instance: Mutex<Instance>,
-    /// A trap took it, and every session in it.
-    lost: AtomicBool,
 }
 
 // === impl Member ===
@@ -44,6 +37,7 @@ pub(super) async fn open_member(
     worker: usize,
     lent: &mut Lent,
 ) -> Result<Result<Member, Response>, Failure> {
+    let admitted = plugin.admit("open")?;
     let (home, opened) = match plugin.config.isolation {
         Isolation::Session => {
             let mut instance = Box::new(plugin.take(worker).await?);
@@ -53,9 +47,10 @@ pub(super) async fn open_member(
         Isolation::Shared => {
             let shared = plugin.shared(worker).await?;
             let opened = shared.call(async |instance| instance.open(lent).await).await?;
-            (Home::Shared(shared), opened)
+            (Home::Shared(Shared::seat(shared)), opened)
         }
     };
+    plugin.passed(admitted);
     let member = |session| Member {
         plugin: Arc::clone(plugin),
         home,
@@ -76,8 +71,10 @@ impl Member {
         let session = self.session;
         match &mut self.home {
             Home::Own(instance) => instance.on_message(lent, session, sender, message).await,
-            Home::Shared(shared) => {
-                shared.call(async |instance| instance.on_message(lent, session, sender, message).await).await
+            Home::Shared(seat) => {
+                seat.shared
+                    .call(async |instance| instance.on_message(lent, session, sender, message).await)
+                    .await
             }
             Home::Left => Ok(MessageVerdict::Forward),
         }
@@ -87,8 +84,8 @@ impl Member {
         let session = self.session;
         match &mut self.home {
             Home::Own(instance) => instance.on_timer(lent, session).await,
-            Home::Shared(shared) => {
-                shared.call(async |instance| instance.on_timer(lent, session).await).await
+            Home::Shared(seat) => {
+                seat.shared.call(async |instance| instance.on_timer(lent, session).await).await
             }
             Home::Left => Ok(()),
         }
@@ -98,8 +95,8 @@ impl Member {
         let session = self.session;
         match &mut self.home {
             Home::Own(instance) => instance.on_drain(lent, session).await,
-            Home::Shared(shared) => {
-                shared.call(async |instance| instance.on_drain(lent, session).await).await
+            Home::Shared(seat) => {
+                seat.shared.call(async |instance| instance.on_drain(lent, session).await).await
             }
             Home::Left => Ok(()),
         }
@@ -110,9 +107,9 @@ impl Member {
         let session = self.session;
         match &mut self.home {
             Home::Own(instance) => instance.on_close(lent, session, closed).await,
-            Home::Shared(shared) => {
-                shared.call(async |instance| instance.on_close(lent, session, closed).await).await?;
-                shared.call(async |instance| instance.drop_session(session).await).await
+            Home::Shared(seat) => {
+                seat.shared.call(async |instance| instance.on_close(lent, session, closed).await).await?;
+                seat.shared.call(async |instance| instance.drop_session(session).await).await
             }
             Home::Left => Ok(()),
         }
@@ -125,36 +122,27 @@ impl Member {
         self.timer = None;
     }
 
+    /// Whether the instance it shared was lost to a trap of another session. The task that asks is woken for it.
+    pub fn has_lost(&mut self, cx: &Context<'_>) -> bool {
+        match &mut self.home {
+            Home::Shared(seat) => seat.is_lost(cx),
+            Home::Own(_) | Home::Left => false,
+        }
+    }
+
+    /// The failure that this is.
+    pub fn lost(&self) -> Option<Failure> {
+        match &self.home {
+            Home::Shared(seat) if seat.shared.is_lost() => Some(seat.shared.failure()),
+            Home::Own(_) | Home::Shared(_) | Home::Left => None,
+        }
+    }
+
+    pub fn on_failure(&self) -> OnFailure {
+        self.plugin.config.on_failure.session
+    }
+
     pub fn failure(&self, hook: &'static str, reason: &str) -> Failure {
         Failure { plugin: self.plugin.name(), hook, reason: FailureReason::Trap(reason.to_owned()) }
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    pub fn new(instance: Instance) -> Self {
-        Self { instance: Mutex::new(instance), lost: AtomicBool::new(false) }
-    }
-
-    pub fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// One call at a time; a failed one is the instance's last.
-    async fn call<T>(
-        &self,
-        call: impl AsyncFnOnce(&mut Instance) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let mut instance = self.instance.lock().await;
-        if self.is_lost() {
-            return Err(instance.lost());
-        }
-        let result = call(&mut instance).await;
-        if let Err(failure) = &result {
-            let guests_own = !matches!(failure.reason, FailureReason::PoolExhausted(_));
-            self.lost.store(guests_own, Ordering::Relaxed);
-        }
-        result
     }
 }

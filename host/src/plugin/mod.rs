@@ -6,6 +6,7 @@
 //! [`requests`] runs the request and response hooks of a route, [`chain`] the session hooks of one session.
 
 mod bindings;
+mod bounds;
 pub mod cache;
 mod capacity;
 pub mod chain;
@@ -13,13 +14,18 @@ pub mod connection_view;
 pub mod engine;
 pub mod engines;
 mod grants;
+mod hook;
 pub(crate) mod host;
 mod image;
 pub mod instance;
 pub mod load;
 mod member;
+mod meter;
+mod quarantine;
 pub mod requests;
+mod shared;
 mod state;
+pub mod usage;
 mod version;
 
 pub use bindings::exports::sluicegate::hooks::session_hook::{CloseInfo, Closer};

@@ -23,14 +23,15 @@ pub async fn on_request(
     lent: &mut Lent,
 ) -> Result<Decision, Failure> {
     for plugin in plugins.iter().filter(|plugin| plugin.has_request_hook()) {
-        let before = passes_over(plugin).then(|| Edits::of(lent.request()));
+        let policy = plugin.config.on_failure.on_request;
+        let before = (policy == OnFailure::Pass).then(|| Edits::of(lent.request()));
         match (call_request(plugin, worker, lent).await, before) {
             (Ok(verdict), _) => {
                 if let RequestVerdict::Respond(response) = verdict {
                     return Ok(Decision::Respond { plugin: plugin.name(), response });
                 }
             }
-            (Err(failure), Some(before)) if failure.may_pass(plugin) => {
+            (Err(failure), Some(before)) if failure.may_pass(policy) => {
                 failure.passed_over();
                 before.restore(lent.request());
             }
@@ -43,12 +44,13 @@ pub async fn on_request(
 /// Run the response hooks, the one nearest the upstream first. `lent.response` is edited in place.
 pub async fn on_response(plugins: &[Arc<Plugin>], worker: usize, lent: &mut Lent) -> Result<(), Failure> {
     for plugin in plugins.iter().rev().filter(|plugin| plugin.has_response_hook()) {
-        let before = lent.response.as_ref().filter(|_| passes_over(plugin));
+        let policy = plugin.config.on_failure.on_response;
+        let before = lent.response.as_ref().filter(|_| policy == OnFailure::Pass);
         let before: Option<(StatusCode, _)> =
             before.map(|response| (response.status, response.headers.clone()));
         match (call_response(plugin, worker, lent).await, before) {
             (Ok(()), _) => {}
-            (Err(failure), Some((status, headers))) if failure.may_pass(plugin) => {
+            (Err(failure), Some((status, headers))) if failure.may_pass(policy) => {
                 failure.passed_over();
                 if let Some(response) = &mut lent.response {
                     (response.status, response.headers) = (status, headers);
@@ -66,21 +68,21 @@ async fn call_request(
     worker: usize,
     lent: &mut Lent,
 ) -> Result<RequestVerdict, Failure> {
+    let admitted = plugin.admit("on-request")?;
     let mut instance = plugin.take(worker).await?;
     let verdict = instance.on_request(lent).await?;
     plugin.put_back(worker, instance);
+    plugin.passed(admitted);
     Ok(verdict)
 }
 
 async fn call_response(plugin: &Arc<Plugin>, worker: usize, lent: &mut Lent) -> Result<(), Failure> {
+    let admitted = plugin.admit("on-response")?;
     let mut instance = plugin.take(worker).await?;
     instance.on_response(lent).await?;
     plugin.put_back(worker, instance);
+    plugin.passed(admitted);
     Ok(())
-}
-
-fn passes_over(plugin: &Plugin) -> bool {
-    plugin.config.on_failure == OnFailure::Pass
 }
 
 /// What a plugin may change of a request, kept in case it fails half-way and is passed over.

@@ -5,19 +5,24 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use wasmtime::component::ResourceTable;
-use wasmtime::{StoreLimits, StoreLimitsBuilder, UpdateDeadline, bail};
+use wasmtime::{UpdateDeadline, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::bounds::Memory;
 use super::connection_view::ConnectionView;
 use super::grants::{Environment, Reach};
+use super::hook::Hook;
+use super::instance::FailureReason;
+use super::meter::Meter;
+use super::quarantine::Quarantine;
+use super::usage::Usage;
 use crate::callout::CallOuts;
-use crate::config::OnFailure;
+use crate::config::{Isolation, OnFailure};
 use crate::limits::Limits;
 use crate::request::{RequestHead, ResponseHead};
 use crate::store::{Link, Unavailable};
@@ -51,6 +56,9 @@ pub struct Identity {
     /// What its limits do while the store cannot be reached, by their names, where that is not what all do.
     pub store_on_failure: BTreeMap<String, OnFailure>,
     pub log: super::host::log::Allowance,
+    pub usage: Usage,
+    pub quarantine: Quarantine,
+    pub isolation: Isolation,
     pub call_time_max: Duration,
     pub memory_bytes_max: usize,
     pub configure_time_max: Duration,
@@ -62,11 +70,11 @@ pub struct Identity {
 pub struct State {
     pub lent: Lent,
     pub identity: Arc<Identity>,
-    /// Whose connection to the store its calls take.
+    /// Whose usage this is, and whose connection to the store its calls take.
     pub worker: usize,
     /// Resources a guest owns: slots.
     pub table: ResourceTable,
-    pub memory: StoreLimits,
+    pub(super) memory: Memory,
     pub phase: Phase,
     /// Whether the guest has asked for a variable of the environment, so that its memory may hold one.
     pub read_environment: bool,
@@ -76,7 +84,11 @@ pub struct State {
     pub held_bytes: usize,
     /// How long it may still wait for WASI's clocks in the call in progress. What else it can wait for has deadlines of its own.
     pub poll_time_left: Duration,
-    pub(super) budget: Budget,
+    /// How long the call in progress has waited for the store.
+    waited_for_store: Duration,
+    /// What the guest may run in the call in progress.
+    time_max: Duration,
+    pub(super) meter: Arc<Meter>,
     /// Made when a guest first asks: Rust plugins never do.
     wasi: Option<Box<WasiCtx>>,
 }
@@ -89,18 +101,6 @@ pub enum Phase {
     Serve,
 }
 
-/// A guest's running time in one call. It is the worker's processor time that counts, not the time of day: a guest is not
-/// to be blamed for a busy machine. No clock is read in a call that is over before the first tick.
-#[derive(Debug, Default)]
-pub(super) struct Budget {
-    left: Duration,
-    /// The worker's processor time when the guest last went on, from the first tick.
-    resumed: Arc<AtomicU64>,
-    ticked: bool,
-    /// How long the call has waited for the store.
-    waited: Duration,
-}
-
 /// The guest used up its `call-time-max`.
 #[derive(Debug, thiserror::Error)]
 #[error("ran longer than its budget")]
@@ -109,6 +109,27 @@ pub struct OutOfTime;
 /// How much longer than it may run a guest may wait for WASI's clocks in one call, and the least of it.
 const POLL_FACTOR: u32 = 10;
 const POLL_TIME_MIN: Duration = Duration::from_secs(1);
+
+impl Identity {
+    /// A call of `hook` failed for `reason`: count it, and see whether that is once too often.
+    pub fn failed(&self, worker: usize, hook: Hook, reason: &FailureReason) {
+        self.usage.failed(worker, hook, reason);
+        let nobodys_loss = hook.comes_after_the_end() && self.isolation == Isolation::Session;
+        if !reason.is_guests_own() || nobodys_loss {
+            return;
+        }
+        if let Some(begun) = self.quarantine.failed(hook, |hook| self.usage.calls(hook)) {
+            tracing::error!(
+                plugin = %self.name,
+                failures = begun.failures,
+                last_hook = hook.name(),
+                last_reason = %reason,
+                lasts_ms = begun.lasts.as_millis(),
+                "plugin is in quarantine: it is not called, and its on-failure is applied at once"
+            );
+        }
+    }
+}
 
 // === impl Lent ===
 
@@ -122,20 +143,21 @@ impl Lent {
 // === impl State ===
 
 impl State {
-    pub fn new(identity: Arc<Identity>, worker: usize, memory_bytes_max: usize, phase: Phase) -> Self {
-        let memory = StoreLimitsBuilder::new().memory_size(memory_bytes_max).build();
+    pub fn new(identity: Arc<Identity>, worker: usize, phase: Phase) -> Self {
         Self {
             lent: Lent::default(),
             identity,
             worker,
             table: ResourceTable::new(),
-            memory,
+            memory: Memory::default(),
             phase,
             read_environment: false,
             calls_made: 0,
             held_bytes: 0,
             poll_time_left: Duration::ZERO,
-            budget: Budget::default(),
+            waited_for_store: Duration::ZERO,
+            time_max: Duration::ZERO,
+            meter: Arc::default(),
             wasi: None,
         }
     }
@@ -157,33 +179,25 @@ impl State {
 
     /// A new call begins, with this long to run.
     pub(super) fn begin_call(&mut self, time_max: Duration) {
-        self.budget.left = time_max;
-        self.budget.ticked = false;
         self.calls_made = 0;
         self.poll_time_left = time_max.saturating_mul(POLL_FACTOR).max(POLL_TIME_MIN);
-        self.budget.waited = Duration::ZERO;
+        self.waited_for_store = Duration::ZERO;
+        self.time_max = time_max;
+        self.memory.refused = false;
+        self.meter.reset();
     }
 
     /// The epoch has advanced while the guest ran: let others run, or end it.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        self.budget.charge()?;
-        self.budget.ticked = true;
-        let resumed = Arc::clone(&self.budget.resumed);
-        let others_turn = async move {
-            tokio::task::yield_now().await;
-            resumed.store(worker_time_ns(), Ordering::Relaxed);
-        };
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(others_turn)))
+        self.meter.tick();
+        self.charge()?;
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     }
 
-    /// Wait for what the host does for the guest. The worker's time goes to others meanwhile, and is not the guest's.
+    /// Wait for what the host does for the guest. Its time stands still meanwhile, as the [`Meter`] has it.
     pub(super) async fn wait<T>(&mut self, work: impl Future<Output = T> + Send) -> wasmtime::Result<T> {
-        self.budget.charge()?;
-        let done = work.await;
-        if self.budget.ticked {
-            self.budget.resumed.store(worker_time_ns(), Ordering::Relaxed);
-        }
-        Ok(done)
+        self.charge()?;
+        Ok(work.await)
     }
 
     /// Wait for the store: all that one call asks of it may take its `timeout` together. What is there at once costs neither a
@@ -196,33 +210,16 @@ impl State {
         if let Poll::Ready(answer) = poll_fn(|context| Poll::Ready(asked.as_mut().poll(context))).await {
             return Ok(answer);
         }
-        let left = self.identity.limits.store().config().timeout.saturating_sub(self.budget.waited);
+        let left = self.identity.limits.store().config().timeout.saturating_sub(self.waited_for_store);
         let began = Instant::now();
         let answer = self.wait(timeout(left, asked)).await?;
-        self.budget.waited = self.budget.waited.saturating_add(began.elapsed());
+        self.waited_for_store = self.waited_for_store.saturating_add(began.elapsed());
         Ok(answer.unwrap_or_else(|_| Err(Unavailable.into())))
     }
-}
 
-// === impl Budget ===
-
-impl Budget {
-    /// Take off what the guest ran since it last went on. Until the first tick there is nothing to measure from; it was less
-    /// than a tick.
-    fn charge(&mut self) -> Result<(), OutOfTime> {
-        if self.ticked {
-            let ran = worker_time_ns().saturating_sub(self.resumed.load(Ordering::Relaxed));
-            self.left = self.left.checked_sub(Duration::from_nanos(ran)).ok_or(OutOfTime)?;
-        }
-        Ok(())
+    fn charge(&self) -> Result<(), OutOfTime> {
+        if self.meter.ran() > self.time_max { Err(OutOfTime) } else { Ok(()) }
     }
-}
-
-/// Processor time of this thread.
-fn worker_time_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Nothing in it: no files, no sockets, no environment, no arguments.

@@ -138,6 +138,19 @@ impl Session {
         buffers.give_back();
     }
 
+    /// At once, and not at the next message: nobody is to talk to a plugin that is not there.
+    pub(super) async fn leave_lost_plugins(&mut self) {
+        let Some(chain) = &mut self.chain else { return };
+        let outcome = chain.on_lost();
+        if self.closing.has_begun() {
+            return;
+        }
+        let mut buffers = Buffers::take();
+        self.apply(outcome, &mut buffers).await;
+        self.follow_wishes();
+        buffers.give_back();
+    }
+
     async fn take_step(
         &mut self,
         step: Step,

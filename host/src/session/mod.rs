@@ -101,6 +101,8 @@ enum Event {
     Deadline,
     /// The process drains.
     Drain(Drain),
+    /// An instance was lost that this session shared with others.
+    InstanceLost,
     /// Both sides are done.
     Ended,
 }
@@ -168,6 +170,7 @@ impl Session {
                     Box::pin(self.tell_plugins_of_drain()).await;
                     self.on_drain(drain);
                 }
+                Event::InstanceLost => Box::pin(self.leave_lost_plugins()).await,
                 Event::Ended => break,
             }
         }
@@ -202,6 +205,9 @@ impl Session {
             }
             if self.timers.poll(cx).is_ready() {
                 return Poll::Ready(Event::Deadline);
+            }
+            if self.chain.as_mut().is_some_and(|chain| chain.has_lost(cx)) {
+                return Poll::Ready(Event::InstanceLost);
             }
             self.poll_legs(cx)
         })

@@ -3,18 +3,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::config::Rate;
 use crate::plugin::bindings::sluicegate::hooks::log::{Host, Level};
 use crate::plugin::state::State;
 
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
-/// Lines a plugin may write each second, over all its instances.
-const LINES_PER_SECOND: u32 = 100;
 
-/// Counts a plugin's lines of the current second.
-#[derive(Debug, Default)]
+/// Counts a plugin's lines of the current period of its `log-lines-max`, over all its instances.
+#[derive(Debug)]
 pub struct Allowance {
-    /// The second in the upper half, its lines in the lower.
-    second_and_lines: AtomicU64,
+    max: Rate,
+    /// The period in the upper half, its lines in the lower.
+    period_and_lines: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl Host for State {
@@ -24,8 +25,9 @@ impl Host for State {
                 Line::Write => write(&self.identity.name, level, &cut(&message)),
                 Line::TellOnce => tracing::warn!(
                     plugin = %self.identity.name,
-                    lines_per_second_max = LINES_PER_SECOND,
-                    "plugin logs too much, dropping its lines for the rest of this second"
+                    lines_max = self.identity.log.max.count,
+                    period_s = self.identity.log.max.period.as_secs(),
+                    "plugin logs too much, dropping its lines for the rest of this period"
                 ),
                 Line::Drop => {}
             }
@@ -68,6 +70,7 @@ fn cut(message: &str) -> String {
     clean
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     Write,
     TellOnce,
@@ -77,15 +80,32 @@ enum Line {
 // === impl Allowance ===
 
 impl Allowance {
+    pub fn new(max: Rate) -> Self {
+        Self { max, period_and_lines: AtomicU64::new(0), dropped: AtomicU64::new(0) }
+    }
+
+    /// Lines that were not written.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     fn next_line(&self) -> Line {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let second = now & u64::from(u32::MAX);
-        let count = |before: u64| if before >> 32 == second { before + 1 } else { (second << 32) + 1 };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let line = self.line_at(now.as_secs());
+        if !matches!(line, Line::Write) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        line
+    }
+
+    fn line_at(&self, second: u64) -> Line {
+        let period = (second / self.max.period.as_secs().max(1)) & u64::from(u32::MAX);
+        let count = |before: u64| if before >> 32 == period { before + 1 } else { (period << 32) + 1 };
         let before = self
-            .second_and_lines
+            .period_and_lines
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| Some(count(before)))
             .unwrap_or_default();
-        match (count(before) & u64::from(u32::MAX)).cmp(&u64::from(LINES_PER_SECOND + 1)) {
+        match (count(before) & u64::from(u32::MAX)).cmp(&(u64::from(self.max.count) + 1)) {
             std::cmp::Ordering::Less => Line::Write,
             std::cmp::Ordering::Equal => Line::TellOnce,
             std::cmp::Ordering::Greater => Line::Drop,
@@ -95,11 +115,24 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_message_cannot_forge_a_line() {
         assert_eq!(cut("a\nERROR b\u{1b}[2J"), "a\\nERROR b\\u{1b}[2J");
+    }
+
+    #[test]
+    fn each_period_has_its_lines() {
+        let max = Rate { count: 2, period: Duration::from_secs(60) };
+        let allowance = Allowance::new(max);
+        let lines = |second| allowance.line_at(second);
+        for second in [60, 120, 180] {
+            assert_eq!([lines(second), lines(second + 59)], [Line::Write; 2]);
+            assert_eq!([lines(second + 59), lines(second + 59)], [Line::TellOnce, Line::Drop]);
+        }
     }
 
     #[test]

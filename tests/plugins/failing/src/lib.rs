@@ -1,6 +1,6 @@
 //! Fails in the hook and in the way its settings name. In hooks that see a request it fails where that has an `x-fail`
-//! field, in `on-message` at the text `fail`, in `on-timer` ten milliseconds after the text `timer`; it lets all else
-//! pass.
+//! field, in `on-message` at the text `fail`, in `on-timer` ten milliseconds after the text `timer`, in `on-close` and the
+//! destructor after the text `later`; it lets all else pass.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -23,7 +23,12 @@ enum Hook {
     Open,
     OnMessage,
     OnTimer,
+    OnDrain,
     OnClose,
+    /// The destructor of a session.
+    Drop,
+    ExportState,
+    ImportState,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -35,13 +40,19 @@ enum Way {
     Recursion,
     /// No failure as such: writes more log than anybody wants.
     Flood,
+    /// Holds concurrency slots, one more and one more.
+    Slots,
     /// No failure either: refuses the request or the session.
     Refuse,
     /// The same with a status that is none.
     BadStatus,
 }
 
-struct Open;
+#[derive(Default)]
+struct Open {
+    fails_later: bool,
+    fails_in_drop: bool,
+}
 
 impl Plugin for Failing {
     type Settings = Self;
@@ -75,7 +86,7 @@ impl SessionHook for Failing {
     fn open(&self, request: &Request, _: &Connection) -> Result<Open, Response> {
         match self.asked_to_fail_in(Hook::Open, request) {
             Some(status) => Err(Response::text(status, "refused\n")),
-            None => Ok(Open),
+            None => Ok(Open::default()),
         }
     }
 }
@@ -92,6 +103,10 @@ impl Session for Open {
     ) -> MessageVerdict {
         match message.as_text() {
             Some("fail") => _ = plugin.fail_in(Hook::OnMessage),
+            Some("later") => {
+                self.fails_later = true;
+                self.fails_in_drop = plugin.r#in == Hook::Drop;
+            }
             Some("timer") => connection.set_timer(Duration::from_millis(10)),
             _ => {}
         }
@@ -102,8 +117,32 @@ impl Session for Open {
         plugin.fail_in(Hook::OnTimer);
     }
 
+    fn on_drain(&mut self, plugin: &Failing, _: &Connection) {
+        plugin.fail_in(Hook::OnDrain);
+    }
+
     fn on_close(&mut self, plugin: &Failing, _: &Connection, _: CloseInfo) {
-        plugin.fail_in(Hook::OnClose);
+        if self.fails_later {
+            plugin.fail_in(Hook::OnClose);
+        }
+    }
+
+    fn export_state(&self, plugin: &Failing) -> Option<Vec<u8>> {
+        plugin.fail_in(Hook::ExportState);
+        Some(Vec::new())
+    }
+
+    fn import_state(plugin: &Failing, _: &Connection, _: Vec<u8>) -> Result<Self, String> {
+        plugin.fail_in(Hook::ImportState);
+        Ok(Self::default())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.fails_in_drop {
+            fail("in drop");
+        }
     }
 }
 
@@ -132,6 +171,10 @@ impl Failing {
             }
             Way::Recursion => drop(black_box(deeper(0))),
             Way::Flood => (0..2000).for_each(|line| log::warn!("line {line}")),
+            Way::Slots => {
+                let slots = (0_u32..).map(|key| limits::acquire("hoard", &key.to_string(), 1));
+                drop(black_box(slots.collect::<Vec<_>>()));
+            }
             Way::Refuse => return Some(403),
             Way::BadStatus => return Some(99),
         }
