@@ -127,8 +127,10 @@ impl Error {
             | Self::UnaskedSwitch
             | Self::NotOpened(_)
             | Self::Answer(_) => Fault::Upstream,
+            Self::NoRandom(_)
+            | Self::File(_)
+            | Self::Plugin(Failure { reason: FailureReason::PoolExhausted(_), .. }) => Fault::Proxy,
             Self::Plugin(_) | Self::PluginAnswer { .. } | Self::PluginHeaders { .. } => Fault::Plugin,
-            Self::NoRandom(_) | Self::File(_) => Fault::Proxy,
         }
     }
 

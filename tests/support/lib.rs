@@ -70,9 +70,14 @@ pub async fn soon<T>(what: impl Display, future: impl Future<Output = T>) -> T {
 
 /// Look again and again until `look` sees something.
 pub async fn eventually<T>(what: impl Display, mut look: impl FnMut() -> Option<T>) -> T {
+    eventually_asked(what, async || look()).await
+}
+
+/// The same where looking is to ask somebody.
+pub async fn eventually_asked<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + SOON;
     loop {
-        if let Some(seen) = look() {
+        if let Some(seen) = ask().await {
             return seen;
         }
         assert!(Instant::now() < end, "waited {SOON:?} in vain: {what}");

@@ -61,6 +61,13 @@ impl WebSocket {
         Self::upgraded(Wire::send_to(address, handshake(path, more)).await).await
     }
 
+    /// Where it may be refused: the status then.
+    pub async fn try_connect(address: SocketAddr, path: &str) -> Result<Self, u16> {
+        let mut wire = Wire::send_to(address, handshake(path, "")).await;
+        let head = wire.head().await;
+        if head.status() == 101 { Ok(Self { wire, head, is_client: true }) } else { Err(head.status()) }
+    }
+
     /// After the handshake was sent.
     pub async fn upgraded(mut wire: Wire) -> Self {
         let head = wire.head().await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use wasmtime::component::{Resource, ResourceAny, ResourceTableError};
+use wasmtime::component::{Resource, ResourceAny};
 use wasmtime::{Store, Trap};
 
 use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
@@ -319,11 +319,6 @@ pub(super) fn failure_reason(error: &wasmtime::Error) -> FailureReason {
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() || is_out_of_memory(error) {
         return FailureReason::PoolExhausted(error.root_cause().to_string());
-    }
-    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        return FailureReason::Trap(
-            "it holds more slots or other things of the host's than it may".to_owned(),
-        );
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => FailureReason::Trap(

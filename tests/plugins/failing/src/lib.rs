@@ -172,8 +172,10 @@ impl Failing {
             Way::Recursion => drop(black_box(deeper(0))),
             Way::Flood => (0..2000).for_each(|line| log::warn!("line {line}")),
             Way::Slots => {
-                let slots = (0_u32..).map(|key| limits::acquire("hoard", &key.to_string(), 1));
-                drop(black_box(slots.collect::<Vec<_>>()));
+                let mut slots = Vec::new();
+                loop {
+                    slots.push(limits::acquire("hoard", &slots.len().to_string(), 1));
+                }
             }
             Way::Refuse => return Some(403),
             Way::BadStatus => return Some(99),
