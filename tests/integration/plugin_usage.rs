@@ -79,6 +79,23 @@ fn time_outs_and_processor_time_are_counted() {
     });
 }
 
+/// Whatever its sessions do then.
+#[test]
+fn a_shared_instance_is_given_back_as_soon_as_it_is_lost() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let keys = failing("on-message", "panic", "isolation = \"shared\"");
+        let proxy = Proxy::to(upstream.address()).server("workers = 1").guest("failing", &keys).start().await;
+        let mut first = Session::open(&proxy, &upstream).await;
+        let second = Session::open(&proxy, &upstream).await;
+        // The one they share, and the one that their requests borrowed.
+        usage(&proxy, &["usage of plugin", "plugin=failing", "instances=2"]).await;
+        first.client.say("fail").await;
+        usage(&proxy, &["usage of plugin", "plugin=failing", "instances=1"]).await;
+        drop((first, second));
+    });
+}
+
 #[test]
 fn instances_memory_and_dropped_lines_are_counted() {
     run(async {

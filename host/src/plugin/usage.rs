@@ -6,7 +6,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,6 +24,7 @@ const SAMPLE_SHARE: u64 = 8;
 /// What one plugin has used.
 #[derive(Debug)]
 pub struct Usage {
+    since: Instant,
     workers: Box<[OfWorker]>,
     instances: AtomicU64,
 }
@@ -81,6 +82,7 @@ pub async fn report_on_signal(loaded: Arc<Loaded>) {
 impl Usage {
     pub fn new(workers: usize) -> Self {
         Self {
+            since: Instant::now(),
             workers: (0..workers.max(1)).map(|_| OfWorker::default()).collect(),
             instances: AtomicU64::new(0),
         }
@@ -231,6 +233,7 @@ impl Plugin {
         let (identity, usage) = (&self.identity, &self.identity.usage);
         tracing::info!(
             plugin = %identity.name,
+            since_s = usage.since.elapsed().as_secs(),
             instances = usage.instances(),
             memory_bytes_high = usage.memory_bytes_high(),
             memory_bytes_max = identity.memory_bytes_max,
