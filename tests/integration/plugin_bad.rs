@@ -67,8 +67,9 @@ fn two_hundred_sessions_beside_one_that_spins_are_hardly_slower() {
         let with = Latency::of(&mut others, 20).await.p99;
         println!("p99 of 200 sessions: {without:?}; beside one that spins: {with:?}");
         assert!(!spinning.wire.has_more(), "it still spins");
-        // Three times as long; the floor is for a machine that is busy with other tests.
-        assert!(with < 3 * without.max(Duration::from_millis(30)), "{with:?} instead of {without:?}");
+        // Three times as long; the floor is for a machine that is busy with other tests. Did the plugin not yield, it were
+        // its five seconds.
+        assert!(with < 3 * without.max(Duration::from_millis(300)), "{with:?} instead of {without:?}");
         assert_eq!(spinning.closed().await.0, Some(1011));
         others[0].assert_echo("after").await;
         proxy.log().line(&["WARN", "failing", "on-message", "call-time-max"]).await;
