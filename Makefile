@@ -54,6 +54,12 @@ bench-idle: setup-wasm release ## what an idle session costs in memory
 	$(RELEASE) plugin build tests/plugins/*
 	cargo run --release --package sluicegate-bench -- idle
 
+soak: setup-wasm setup-peers ## 9,000 live sessions while their plugins are swapped; prints memory and reload times
+	cargo build --package sluicegate
+	$(DEBUG) plugin build tests/plugins/*
+	ulimit -n 20000 && SLUICEGATE_SOAK_SESSIONS=9000 \
+	  cargo test --package sluicegate-tests -- --nocapture nothing_is_lost_when_plugins_are_swapped_under_load
+
 conformance: setup-wasm release ## Autobahn's fuzzing client through the proxy, compared with the same server reached directly
 	$(RELEASE) plugin build tests/plugins/*
 	tests/conformance/run.sh
@@ -67,4 +73,4 @@ setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
 setup-peers: ## what the tests talk to: Node ws, Python websockets
 	@tests/peers/setup.sh
 
-.PHONY: help run test lint release plugins example-javascript bench profile bench-plugins bench-idle conformance conformance-tls setup-wasm setup-peers
+.PHONY: help run test lint release plugins example-javascript bench profile bench-plugins bench-idle conformance conformance-tls soak setup-wasm setup-peers

@@ -38,19 +38,26 @@ impl Changes {
     }
 }
 
-/// The plugins of `old` that are not in `new`.
-pub fn replaced<'a>(old: &'a Snapshot, new: &'a Snapshot) -> impl Iterator<Item = &'a Arc<Plugin>> {
-    old.plugins.iter().filter(|plugin| !new.plugins.iter().any(|kept| Arc::ptr_eq(kept, plugin)))
+/// The plugins of `one` that the `other` does not have, or has in another version.
+pub fn missing<'a>(one: &'a Snapshot, other: &'a Snapshot) -> impl Iterator<Item = &'a Arc<Plugin>> {
+    one.plugins.iter().filter(|plugin| !other.plugins.iter().any(|kept| Arc::ptr_eq(kept, plugin)))
 }
 
-/// The keys of `[server]` that a running process cannot follow.
-pub fn needs_restart(running: &Server, wanted: &Server) -> Vec<&'static str> {
-    let keys = [
-        ("workers", running.workers != wanted.workers),
-        ("plugin-cache", running.plugin_cache != wanted.plugin_cache),
-        ("pid-file", running.pid_file != wanted.pid_file),
-    ];
-    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+/// The keys of `[server]` that a running process cannot follow; what they say is taken back to what is running.
+pub fn needs_restart(running: &Server, wanted: &mut Server) -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    let mut look = |key, differs: bool| {
+        if differs {
+            keys.push(key);
+        }
+    };
+    look("workers", running.workers != wanted.workers);
+    look("plugin-cache", running.plugin_cache != wanted.plugin_cache);
+    look("pid-file", running.pid_file != wanted.pid_file);
+    wanted.workers = running.workers;
+    wanted.plugin_cache.clone_from(&running.plugin_cache);
+    wanted.pid_file.clone_from(&running.pid_file);
+    keys
 }
 
 fn named<'a>(plugins: &'a [Arc<Plugin>], like: &Plugin) -> Option<&'a Arc<Plugin>> {

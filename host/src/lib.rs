@@ -35,6 +35,7 @@ mod session;
 pub mod snapshot;
 mod stall;
 pub mod store;
+mod swap;
 mod tls;
 mod upgrade;
 mod upstream;

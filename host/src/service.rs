@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::changes::{Changes, needs_restart, replaced};
+use crate::changes::{Changes, missing, needs_restart};
 use crate::file_stamp::Stamp;
 use crate::file_watch::FileWatch;
 use crate::listeners::{ListenError, Listeners};
 use crate::prepare::{Prepared, Preparer};
 use crate::snapshot::Snapshot;
+use crate::swap::{Swap, Tally};
 use crate::upstream;
 use crate::workers::Handle;
 
@@ -23,6 +24,7 @@ pub struct Service {
     /// Asks servers for their health.
     checks: upstream::Watch,
     preparer: Preparer,
+    workers: Rc<Vec<Handle>>,
     /// Tells when a file is another one than what is in service.
     files: FileWatch,
 }
@@ -38,13 +40,13 @@ impl Service {
         files: Vec<(PathBuf, Stamp)>,
     ) -> Result<Self, ListenError> {
         let first = snapshot.load_full();
-        let mut listeners = Listeners::new(workers);
+        let mut listeners = Listeners::new(Rc::clone(&workers));
         let bound = listeners.bind(&first)?;
         listeners.follow(&first, bound);
         let checks = upstream::watch(&first.upstreams);
         let mut watch = FileWatch::default();
         watch.follow(first.config.server.watch, files);
-        Ok(Self { snapshot, listeners, checks, preparer, files: watch })
+        Ok(Self { snapshot, listeners, checks, preparer, workers, files: watch })
     }
 
     /// Ends when a file has changed, where the configuration asks for looking at them.
@@ -62,7 +64,7 @@ impl Service {
     }
 
     /// Read the configuration again, and serve by it from now on; or, where anything is wrong with any of it, go on as
-    /// before. Dropped before it has ended, it has changed nothing.
+    /// before.
     pub async fn reload(&mut self) {
         let began = Instant::now();
         let before = self.snapshot.load_full();
@@ -72,7 +74,7 @@ impl Service {
             Err(_) => before.config.server.watch,
         };
         self.files.follow(watch, files);
-        let next = match snapshot {
+        let mut next = match snapshot {
             Ok(next) => next,
             Err(refused) => return tell_refusal(&refused.to_string()),
         };
@@ -80,11 +82,30 @@ impl Service {
             Ok(bound) => self.listeners.follow(&next, bound),
             Err(error) => return tell_refusal(&error.to_string()),
         }
+        for key in needs_restart(&before.config.server, &mut next.config.server) {
+            tracing::warn!("server.{key} has changed, which needs a restart; all else is followed");
+        }
         let next = Arc::new(*next);
         self.checks = upstream::watch(&next.upstreams);
         self.snapshot.store(Arc::clone(&next));
-        replaced(&before, &next).for_each(|plugin| plugin.retire());
         tell_success(&before, &next, began.elapsed());
+        self.tell_sessions(&before, &next).await;
+    }
+
+    /// Sessions hear of plugins that were replaced, or that are back.
+    async fn tell_sessions(&self, before: &Snapshot, next: &Snapshot) {
+        missing(before, next).for_each(|plugin| plugin.retire());
+        if missing(before, next).next().is_none() && missing(next, before).next().is_none() {
+            return;
+        }
+        let tally = Arc::<Tally>::default();
+        for worker in self.workers.iter() {
+            let plugins = Arc::clone(&next.plugins);
+            let swap = Swap { generation: next.generation, plugins, tally: Arc::clone(&tally) };
+            if worker.swaps.send(swap).await.is_err() {
+                tracing::error!("a worker is gone");
+            }
+        }
     }
 }
 
@@ -97,9 +118,6 @@ fn tell_refusal(text: &str) {
 }
 
 fn tell_success(before: &Snapshot, next: &Snapshot, took: Duration) {
-    for key in needs_restart(&before.config.server, &next.config.server) {
-        tracing::warn!("server.{key} has changed, which needs a restart; all else is followed");
-    }
     let changed = |changed: bool| if changed { "changed" } else { "unchanged" };
     let changes = Changes::between(before, next);
     tracing::info!(

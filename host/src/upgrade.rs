@@ -138,6 +138,8 @@ pub async fn run(
             };
         }
     };
+    let worker = &exchange.connection.worker;
+    let swap = chain.is_some().then(|| worker.swaps.watch(snapshot.generation));
     exchange.connection.upgraded.replace(Some(Upgraded {
         upstream: leg,
         upstream_early: early,
@@ -150,6 +152,7 @@ pub async fn run(
             ping: matched.route.ping,
             held: std::mem::take(&mut exchange.lent.request().held),
             serving,
+            swap,
         },
     }));
     Ok(switch(*head, extensions))

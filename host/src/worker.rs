@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crate::callout::CallOuts;
 use crate::drain::Draining;
 use crate::snapshot::Snapshot;
+use crate::swap::Swaps;
 use crate::upstream::{Idle, Shared};
 
 /// A worker's own view of the process.
@@ -17,6 +18,8 @@ pub struct Worker {
     pub index: usize,
     snapshot: Arc<ArcSwap<Snapshot>>,
     pub draining: Rc<Draining>,
+    /// Tells sessions of plugins that were replaced.
+    pub swaps: Rc<Swaps>,
     /// Connections to servers that wait for a request.
     pub idle: Rc<Idle>,
     /// Those that many requests share.
@@ -32,6 +35,7 @@ impl Worker {
             index,
             snapshot,
             draining: Rc::default(),
+            swaps: Rc::new(Swaps::new(index)),
             idle: Rc::default(),
             shared: Rc::default(),
             call_outs: OnceCell::new(),

@@ -16,10 +16,14 @@ use crate::connection;
 use crate::drain::Drain;
 use crate::listeners::Listener;
 use crate::snapshot::Snapshot;
+use crate::swap::Swap;
 use crate::worker::Worker;
 
 /// Connections handed to a worker that it has not taken yet.
 const HANDED_OVER_MAX: usize = 1_024;
+
+/// Swaps a worker has not begun to spread yet.
+const SWAPS_WAITING_MAX: usize = 4;
 
 /// A connection on its way from the acceptor to a worker.
 pub struct Accepted {
@@ -31,6 +35,8 @@ pub struct Accepted {
 /// A worker as others see it.
 pub struct Handle {
     pub connections: mpsc::Sender<Accepted>,
+    /// Plugins that were replaced, for its sessions to follow.
+    pub swaps: mpsc::Sender<Swap>,
     /// How many connections it holds, sessions among them.
     pub load: Arc<AtomicUsize>,
 }
@@ -60,6 +66,7 @@ fn start_one(
     drain: watch::Receiver<Drain>,
 ) -> io::Result<Handle> {
     let (connections, accepted) = mpsc::channel(HANDED_OVER_MAX);
+    let (swaps, swapped) = mpsc::channel(SWAPS_WAITING_MAX);
     let load = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&load);
     let (started, starting) = std::sync::mpsc::channel();
@@ -71,20 +78,18 @@ fn start_one(
             Err(error) => return drop(started.send(Err(error))),
         };
         drop(started.send(Ok(())));
-        runtime.block_on(work(worker, accepted, counted, drain));
+        runtime.block_on(async {
+            tokio::task::spawn_local(pass_drain_on(Rc::clone(&worker), drain));
+            tokio::task::spawn_local(Arc::clone(&worker.snapshot().store).serve(worker.index));
+            tokio::task::spawn_local(spread_swaps(Rc::clone(&worker), swapped));
+            work(worker, accepted, counted).await;
+        });
     })?;
     starting.recv().map_err(io::Error::other)??;
-    Ok(Handle { connections, load })
+    Ok(Handle { connections, swaps, load })
 }
 
-async fn work(
-    worker: Rc<Worker>,
-    mut accepted: mpsc::Receiver<Accepted>,
-    load: Arc<AtomicUsize>,
-    drain: watch::Receiver<Drain>,
-) {
-    tokio::task::spawn_local(pass_drain_on(Rc::clone(&worker), drain));
-    tokio::task::spawn_local(Arc::clone(&worker.snapshot().store).serve(worker.index));
+async fn work(worker: Rc<Worker>, mut accepted: mpsc::Receiver<Accepted>, load: Arc<AtomicUsize>) {
     while let Some(Accepted { stream, client, listener }) = accepted.recv().await {
         let worker = Rc::clone(&worker);
         let held = Held(Arc::clone(&load));
@@ -101,6 +106,13 @@ async fn work(
 async fn pass_drain_on(worker: Rc<Worker>, mut drain: watch::Receiver<Drain>) {
     if let Ok(drain) = drain.wait_for(|drain| *drain != Drain::No).await {
         worker.draining.begin(*drain);
+    }
+}
+
+/// The one before ends when the next begins.
+async fn spread_swaps(worker: Rc<Worker>, mut swaps: mpsc::Receiver<Swap>) {
+    while let Some(swap) = swaps.recv().await {
+        tokio::task::spawn_local(Rc::clone(&worker.swaps).spread(swap));
     }
 }
 

@@ -213,13 +213,22 @@ pub trait Session: Sized + 'static {
         let _ = (plugin, connection, closed);
     }
 
-    /// This session's state for the plugin's next version; `None` where it cannot be carried over.
+    /// This session's state for the plugin's next version; `None`, the default, where it cannot be carried over and the
+    /// session is to stay with this version. [`state`](crate::state) makes JSON of it.
+    ///
+    /// Asked between two messages when another version is put in service with `migrate = true`. If that version takes the
+    /// session over, no other method is called, [`on_close`](Self::on_close) among them: it has not ended. If not, it goes on
+    /// here as if nothing had been asked.
     fn export_state(&self, plugin: &Self::Plugin) -> Option<Vec<u8>> {
         let _ = plugin;
         None
     }
 
-    /// A session that the previous version opened and exported.
+    /// A session that the previous version opened and exported. A timer that is set, the messages that are
+    /// wanted ([`Connection::inspect`]) and the connection's attributes are as they were, unless this asks for others.
+    ///
+    /// A slot of [`limits`](crate::limits) that the previous version's session held itself is given back after this; one that was
+    /// handed to [`Request::hold`] stays with the WebSocket, whatever version serves it.
     ///
     /// # Errors
     ///

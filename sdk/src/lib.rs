@@ -173,8 +173,7 @@
 //! * **A panic costs what it was about**: the request (500) or the session (1011). The log has its words.
 //! * **Say why.** [`log`] lines carry the plugin's name and the exchange; a [`ConfigureError`] is read by
 //!   somebody who does not have the source.
-//! * **To outlive its own replacement** a session hands its state to the next version:
-//!   [`Session::export_state`].
+//! * **To outlive its own replacement** a session hands its state to the next version: [`state`].
 
 #![deny(missing_docs)]
 
@@ -199,6 +198,7 @@ pub mod limits;
 pub mod log;
 pub mod prelude;
 pub mod random;
+pub mod state;
 pub mod store;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

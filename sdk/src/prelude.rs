@@ -41,7 +41,7 @@ pub use crate::{
     ClientCertificate, CloseInfo, CloseReason, Closer, ConfigureError, Connection, EditError, HeaderField,
     Message, MessageKinds, MessageVerdict, NoSettings, Plugin, Request, RequestHook, RequestKey,
     RequestVerdict, Response, ResponseHead, ResponseHook, SendError, Session, SessionHook, Side, clock, env,
-    export, http, limits, log, random, store,
+    export, http, limits, log, random, state, store,
 };
 #[doc(no_inline)]
-pub use serde::Deserialize;
+pub use serde::{Deserialize, Serialize};

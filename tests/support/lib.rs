@@ -55,9 +55,14 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Run a test to its end or its deadline.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
+    run_within(TEST_TIME_MAX, test)
+}
+
+/// The same for a test that does something many times.
+pub fn run_within<T>(time_max: Duration, test: impl Future<Output = T>) -> T {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let tasks = tokio::task::LocalSet::new();
-    tasks.block_on(&runtime, async { timeout(TEST_TIME_MAX, test).await.expect("the test took too long") })
+    tasks.block_on(&runtime, async { timeout(time_max, test).await.expect("the test took too long") })
 }
 
 /// What should happen soon.

@@ -4,10 +4,12 @@
 
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::files::workspace;
 use crate::soon;
@@ -17,6 +19,7 @@ pub struct Peer {
     name: String,
     output: Lines<BufReader<ChildStdout>>,
     child: Child,
+    input: ChildStdin,
 }
 
 // === impl Peer ===
@@ -41,7 +44,8 @@ impl Peer {
             .spawn()
             .unwrap_or_else(|error| panic!("{script}: {error}"));
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { name: script.to_owned(), output, child }
+        let input = child.stdin.take().unwrap();
+        Self { name: script.to_owned(), output, child, input }
     }
 
     /// A server, which first tells its port.
@@ -58,6 +62,19 @@ impl Peer {
         let status = soon(format_args!("the end of {script}"), peer.child.wait()).await.unwrap();
         assert!(status.success(), "{script} ended with {status}");
         value
+    }
+
+    /// Say a line to it.
+    pub async fn say(&mut self, line: &str) {
+        self.input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+
+    /// The next value it tells, which may take this long.
+    pub async fn line_within(&mut self, time_max: Duration) -> Value {
+        let line = timeout(time_max, self.output.next_line()).await;
+        let line = line.unwrap_or_else(|_| panic!("waited {time_max:?} in vain for a line by {}", self.name));
+        let line = line.unwrap().unwrap_or_else(|| panic!("{} ended early", self.name));
+        serde_json::from_str(&line).unwrap()
     }
 
     /// The next value it tells.

@@ -100,6 +100,8 @@ impl Plugin {
             store_on_failure: BTreeMap::new(),
             max_traps: Some(Rate { count: 20, period: Duration::from_secs(60) }),
             log_lines_max: Rate { count: 100, period: Duration::from_secs(1) },
+            migrate: false,
+            max_age: None,
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) fn read_plugin<'a>(
     });
     section.set(&mut plugin.max_traps, "max-traps", Field::rate_or_off);
     section.set(&mut plugin.log_lines_max, "log-lines-max", Field::rate);
+    section.set(&mut plugin.migrate, "migrate", Field::boolean);
+    plugin.max_age = section.optional("max-age", Field::any_duration);
     plugin
 }
 

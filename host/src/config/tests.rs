@@ -69,7 +69,7 @@ fn the_full_file_names_every_key() {
     let errors = errors_text(&folder("invalid/unknown-keys.toml"));
     let accepted = errors.lines().filter_map(|line| line.split_once("accepted: "));
     let keys: BTreeSet<_> = accepted.flat_map(|(_, keys)| keys.split(", ")).collect();
-    assert_eq!(keys.len(), 105, "{keys:?}");
+    assert_eq!(keys.len(), 107, "{keys:?}");
     let text = full_text();
     for key in keys {
         let as_value = format!("{key} = ");
@@ -105,7 +105,7 @@ fn no_key_takes_just_anything() {
         assert!(errors.iter().any(|error| is_here(error) && error.text.ends_with("1979-05-27")), "{errors}");
         lines_seen += 1;
     }
-    assert_eq!(lines_seen, 112);
+    assert_eq!(lines_seen, 114);
 }
 
 /// However the file is cut off, what is left is read or refused, with places inside it.
@@ -180,6 +180,8 @@ fn every_key_is_read() {
         store-on-failure = { requests = "pass", connections = "refuse" }
         max-traps = "off"
         log-lines-max = "5/h"
+        migrate = true
+        max-age = "10m"
         [[upstream]]
         name = "a"
         servers = ["a:1"]
@@ -305,6 +307,8 @@ fn every_key_is_read() {
             .into(),
         max_traps: None,
         log_lines_max: Rate { count: 5, period: Duration::from_secs(3_600) },
+        migrate: true,
+        max_age: Some(Duration::from_secs(600)),
     };
     assert_eq!(config.plugins[1..], [second]);
     let plain = Upstream::new("a".into(), vec![UpstreamServer::new("a:1".into())]);

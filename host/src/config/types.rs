@@ -204,6 +204,12 @@ pub struct Plugin {
     pub max_traps: Option<Rate>,
     /// `log-lines-max`: what its instances may write to the log, together. Default 100 in a second.
     pub log_lines_max: Rate,
+    /// `migrate`: open sessions are handed over to this version from the one before it, where the plugin can. Default
+    /// false: they stay with the version they began with.
+    pub migrate: bool,
+    /// `max-age`: how long sessions may stay with a version that was replaced; then they are closed with 1001, spread over a
+    /// tenth of that time. Default: for ever.
+    pub max_age: Option<Duration>,
 }
 
 /// `grants` of a plugin

@@ -21,9 +21,9 @@ const SENDS_PER_EVENT_MAX: usize = 4_096;
 
 /// The opened session hooks of one WebSocket.
 pub struct Chain {
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     /// What hooks are lent: the connection, always; the request, while opening.
-    lent: Lent,
+    pub(super) lent: Lent,
     /// What was sent by hooks while opening, for when the session runs.
     early: Vec<Task>,
 }
@@ -309,7 +309,7 @@ impl Chain {
     }
 
     /// Follow what a hook without a verdict asked for.
-    async fn run_asked(&mut self, at: usize, steps: &mut Vec<Step>) -> Result<(), Failure> {
+    pub(super) async fn run_asked(&mut self, at: usize, steps: &mut Vec<Step>) -> Result<(), Failure> {
         if self.nothing_asked() {
             return Ok(());
         }
@@ -348,7 +348,7 @@ impl Chain {
     }
 
     /// A call that failed has asked for nothing.
-    fn forget_asked(&mut self) {
+    pub(super) fn forget_asked(&mut self) {
         if let Some(connection) = &mut self.lent.connection {
             connection.asked = Asked::default();
         }
@@ -359,7 +359,7 @@ impl Chain {
     }
 
     /// The answer of a call, or none where the plugin failed and the session goes on without it.
-    fn survive<T>(&mut self, at: usize, called: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    pub(super) fn survive<T>(&mut self, at: usize, called: Result<T, Failure>) -> Result<Option<T>, Failure> {
         let failure = match called {
             Ok(answer) => return Ok(Some(answer)),
             Err(failure) => failure,

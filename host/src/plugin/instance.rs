@@ -22,7 +22,7 @@ pub use request_hook::RequestVerdict;
 pub use session_hook::MessageVerdict;
 
 /// A hook call that gave no answer. The instance is not to be used again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("plugin `{plugin}` failed in {hook}: {reason}")]
 pub struct Failure {
     pub plugin: Arc<str>,
@@ -30,7 +30,7 @@ pub struct Failure {
     pub reason: FailureReason,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum FailureReason {
     /// The guest trapped: the text says where.
     #[error("{0}")]
@@ -192,6 +192,30 @@ impl Instance {
     ) -> Result<(), Failure> {
         self.call(Hook::OnClose, lent, async |guests, store| {
             guests.session()?.session().call_on_close(store, session, connection(), closed).await
+        })
+        .await
+    }
+
+    /// `lent.connection` is lent, though the guest is not given it: its log lines are about it.
+    pub async fn export_state(
+        &mut self,
+        lent: &mut Lent,
+        session: ResourceAny,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        self.call(Hook::ExportState, lent, async |guests, store| {
+            guests.session()?.session().call_export_state(store, session).await
+        })
+        .await
+    }
+
+    /// `lent.connection` is lent.
+    pub async fn import_state(
+        &mut self,
+        lent: &mut Lent,
+        state: &[u8],
+    ) -> Result<Result<ResourceAny, String>, Failure> {
+        self.call(Hook::ImportState, lent, async |guests, store| {
+            guests.session()?.session().call_import_state(store, connection(), state).await
         })
         .await
     }

@@ -29,6 +29,20 @@ enum Home {
     Left,
 }
 
+/// A session that a plugin's new version has made of another's state.
+pub(super) struct Session {
+    plugin: Arc<Plugin>,
+    home: Home,
+    state: ResourceAny,
+}
+
+/// What a new version made of a state.
+pub(super) enum Imported {
+    Taken(Session),
+    /// With its words.
+    Refused(String),
+}
+
 // === impl Member ===
 
 /// Open a session in `plugin`.
@@ -59,6 +73,33 @@ pub(super) async fn open_member(
         timer: None,
     };
     Ok(opened.map(member))
+}
+
+/// Have `plugin` make a session of a state that its last version gave. `lent.connection` is lent.
+pub(super) async fn import_member(
+    plugin: &Arc<Plugin>,
+    worker: usize,
+    lent: &mut Lent,
+    state: &[u8],
+) -> Result<Imported, Failure> {
+    let admitted = plugin.admit("import-state")?;
+    let (home, imported) = match plugin.config.isolation {
+        Isolation::Session => {
+            let mut instance = Box::new(plugin.take(worker).await?);
+            let imported = instance.import_state(lent, state).await?;
+            (Home::Own(instance), imported)
+        }
+        Isolation::Shared => {
+            let shared = plugin.shared(worker).await?;
+            let imported = shared.call(async |instance| instance.import_state(lent, state).await).await?;
+            (Home::Shared(Shared::seat(shared)), imported)
+        }
+    };
+    plugin.passed(admitted);
+    Ok(match imported {
+        Ok(state) => Imported::Taken(Session { plugin: Arc::clone(plugin), home, state }),
+        Err(text) => Imported::Refused(text),
+    })
 }
 
 impl Member {
@@ -113,6 +154,35 @@ impl Member {
             }
             Home::Left => Ok(()),
         }
+    }
+
+    /// The session's state for the next version; none where it gives none.
+    pub async fn export_state(&mut self, lent: &mut Lent) -> Result<Option<Vec<u8>>, Failure> {
+        let session = self.session;
+        match &mut self.home {
+            Home::Own(instance) => instance.export_state(lent, session).await,
+            Home::Shared(seat) => {
+                seat.shared.call(async |instance| instance.export_state(lent, session).await).await
+            }
+            Home::Left => Ok(None),
+        }
+    }
+
+    /// Go on in the new version. What the old one held of this session is dropped, and no hook of it is called; that it
+    /// failed to drop it is its own affair, or that of other sessions in the same instance.
+    pub async fn replace_by(&mut self, new: Session) -> Result<(), Failure> {
+        let old_session = std::mem::replace(&mut self.session, new.state);
+        self.plugin = new.plugin;
+        match std::mem::replace(&mut self.home, new.home) {
+            Home::Own(_) | Home::Left => Ok(()),
+            Home::Shared(seat) => {
+                seat.shared.call(async |instance| instance.drop_session(old_session).await).await
+            }
+        }
+    }
+
+    pub fn has_left(&self) -> bool {
+        matches!(self.home, Home::Left)
     }
 
     /// Out of this session from now on.

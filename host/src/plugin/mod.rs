@@ -21,6 +21,7 @@ pub mod instance;
 pub mod load;
 mod member;
 mod meter;
+pub mod migration;
 mod quarantine;
 pub mod requests;
 mod shared;

@@ -231,7 +231,7 @@ impl Session {
     }
 
     /// Tell the plugins how much they may send.
-    fn tell_room(&mut self, out: &PerSide<Vec<u8>>) {
+    pub(super) fn tell_room(&mut self, out: &PerSide<Vec<u8>>) {
         let bytes_max = self.limits.waiting_bytes_max;
         let room = |side: Side, outgoing: &Outgoing| {
             let waiting = outgoing.waiting_bytes() + self.legs.of(side).held_bytes();

@@ -12,6 +12,7 @@ mod masks;
 mod outgoing;
 mod relay;
 mod sides;
+mod swapping;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -33,6 +34,7 @@ use crate::drain::{Drain, DrainWatch};
 use crate::leg::Leg;
 use crate::limits::Slot;
 use crate::plugin::chain::Chain;
+use crate::swap::{SwapWatch, Turn};
 use crate::upstream::Serving;
 
 use self::buffers::Buffers;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub held: Vec<Slot>,
     /// Its server has one session more for as long.
     pub serving: Serving,
+    /// Tells when plugins were replaced; none where there is no chain to have any.
+    pub swap: Option<SwapWatch>,
 }
 
 /// What the handshake settled about extensions.
@@ -84,6 +88,7 @@ pub struct Session {
     /// By receiver.
     outgoing: PerSide<Outgoing>,
     chain: Option<Box<Chain>>,
+    swap: Option<SwapWatch>,
     limits: config::Limits,
     /// Who is read first: not the one whose messages were inspected last.
     turn: Side,
@@ -103,6 +108,8 @@ enum Event {
     Drain(Drain),
     /// An instance was lost that this session shared with others.
     InstanceLost,
+    /// Plugins were replaced.
+    Swap(Turn),
     /// Both sides are done.
     Ended,
 }
@@ -140,6 +147,7 @@ impl Session {
             },
             legs: PerSide { client: opened.client, upstream: opened.upstream },
             chain: opened.chain,
+            swap: opened.settings.swap,
             limits: opened.settings.limits,
             turn: Side::Client,
             timers: Timers::new(opened.settings.timeouts, opened.settings.ping, now),
@@ -164,6 +172,7 @@ impl Session {
                 }
                 Event::Deadline => {
                     Box::pin(self.run_plugin_timers()).await;
+                    Box::pin(self.end_if_expired()).await;
                     self.on_deadline();
                 }
                 Event::Drain(drain) => {
@@ -171,6 +180,7 @@ impl Session {
                     self.on_drain(drain);
                 }
                 Event::InstanceLost => Box::pin(self.leave_lost_plugins()).await,
+                Event::Swap(turn) => Box::pin(self.follow_swap(turn)).await,
                 Event::Ended => break,
             }
         }
@@ -208,6 +218,11 @@ impl Session {
             }
             if self.chain.as_mut().is_some_and(|chain| chain.has_lost(cx)) {
                 return Poll::Ready(Event::InstanceLost);
+            }
+            if let Some(swap) = &mut self.swap
+                && let Poll::Ready(turn) = swap.poll(cx)
+            {
+                return Poll::Ready(Event::Swap(turn));
             }
             self.poll_legs(cx)
         })

@@ -44,6 +44,7 @@ fn open(timeouts: config::Timeouts, ping: Option<config::Ping>) -> Peers {
             ping,
             held: Vec::new(),
             serving: Serving::of_nobody(),
+            swap: None,
         },
     });
     let drain = Rc::<Draining>::default().watch();

@@ -34,6 +34,8 @@ pub struct Timers {
     watches_drain: bool,
     /// When the next plugin's timer fires.
     plugins: Option<Instant>,
+    /// When this session ends for a plugin's version that was replaced.
+    expiry: Option<Instant>,
 }
 
 // === impl Timers ===
@@ -50,6 +52,7 @@ impl Timers {
             drain: None,
             watches_drain: true,
             plugins: None,
+            expiry: None,
         }
     }
 
@@ -81,6 +84,16 @@ impl Timers {
     pub fn set_plugins(&mut self, at: Option<Instant>) {
         self.plugins = at;
         self.sooner(at);
+    }
+
+    pub fn set_expiry(&mut self, at: Option<Instant>) {
+        self.expiry = at;
+        self.sooner(at);
+    }
+
+    /// Whether the session is to end for a replaced version; told once.
+    pub fn take_expired(&mut self) -> bool {
+        self.expiry.take_if(|at| *at <= Instant::now()).is_some()
     }
 
     /// Something waits since then for a receiver that does not take it.
@@ -189,6 +202,7 @@ impl Session {
             timers.timeouts.lifetime.and_then(|lifetime| after(timers.opened, lifetime)),
             timers.drain,
             timers.plugins,
+            timers.expiry,
             self.next_ping(Side::Client),
             self.next_ping(Side::Upstream),
         ];
@@ -225,6 +239,11 @@ fn reached(since: Instant, time: Duration, now: Instant) -> bool {
 
 /// Some moment in the time left.
 fn spread(left: Duration) -> Duration {
+    spread_over(left.mul_f64(f64::from(SPREAD_PERCENT) / 100.0))
+}
+
+/// Some moment in this time.
+pub(super) fn spread_over(time: Duration) -> Duration {
     let random = u32::from_ne_bytes(masks::next());
-    left.mul_f64(f64::from(random) / f64::from(u32::MAX) * f64::from(SPREAD_PERCENT) / 100.0)
+    time.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }

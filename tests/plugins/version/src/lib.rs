@@ -10,7 +10,6 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use sluicegate_sdk::prelude::*;
 
 #[derive(Deserialize)]
@@ -109,7 +108,7 @@ impl Session for Open {
 
     fn export_state(&self, plugin: &Version) -> Option<Vec<u8>> {
         assert!(plugin.fail != "export", "asked to fail");
-        plugin.export.then(|| serde_json::to_vec(self).ok())?
+        if plugin.export { state::export(self) } else { None }
     }
 
     fn import_state(plugin: &Version, connection: &Connection, state: Vec<u8>) -> Result<Self, String> {
@@ -120,7 +119,7 @@ impl Session for Open {
         if let Some(greeting) = &plugin.greeting {
             send(connection, greeting);
         }
-        serde_json::from_slice(&state).map_err(|error| error.to_string())
+        state::import(&state)
     }
 }
 
