@@ -10,6 +10,7 @@ use wasmtime::{Store, error::Context as _, format_err};
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
 use super::state::State;
+use super::way::Way;
 
 /// A component made ready for taking its image.
 pub struct Instrumented<'a> {
@@ -62,7 +63,7 @@ impl Accessors<'_> {
             .get_export_index(&mut *self.store, Some(&interface), function)
             .ok_or_else(missing)?;
         let function = self.instance.get_typed_func::<(), (R,)>(&mut *self.store, function)?;
-        self.store.data_mut().begin_call(Duration::MAX);
+        self.store.data_mut().begin_call(Way::Fiber, Duration::MAX);
         self.store.set_epoch_deadline(1);
         Ok(function.call_async(&mut *self.store, ()).await?.0)
     }

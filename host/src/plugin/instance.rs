@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use wasmtime::component::{Resource, ResourceAny};
+use wasmtime::component::{self, Resource, ResourceAny};
 use wasmtime::{Store, Trap};
 
-use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
+use super::bindings::exports::sluicegate::hooks::{request_hook, session_hook};
 use super::bounds;
+use super::exports::{Exports, Function, Signature};
 use super::hook::Hook;
+use super::load::LoadErrorKind;
 use super::meter::Meter;
-use super::state::{Identity, Lent, LentConnection, LentRequest, LentResponse, OutOfTime, Phase, State};
+use super::state::{Identity, Lent, LentConnection, LentRequest, OutOfTime, Phase, State};
+use super::way::Way;
 use super::{CloseInfo, MessageRef, Plugin, Response, Side};
 use crate::config::OnFailure;
 
@@ -82,75 +85,78 @@ impl FailureReason {
 pub struct Instance {
     store: Store<State>,
     identity: Arc<Identity>,
+    /// The component in it.
+    guest: component::Instance,
+    exports: Arc<Exports>,
     /// The store's.
     meter: Arc<Meter>,
-    guests: Guests,
-}
-
-/// Its hooks; none where the plugin does not have it.
-#[derive(Default)]
-struct Guests {
-    lifecycle: Option<lifecycle::Guest>,
-    request: Option<request_hook::Guest>,
-    response: Option<response_hook::Guest>,
-    session: Option<session_hook::Guest>,
 }
 
 // === impl Instance ===
 
 impl Instance {
-    /// A new instance of `plugin`, configured.
-    pub async fn new(plugin: &Arc<Plugin>, worker: usize) -> Result<Self, Failure> {
-        let identity = Arc::clone(&plugin.identity);
-        let store = new_store(plugin, worker);
-        let meter = Arc::clone(&store.data().meter);
-        // Counted until it is dropped.
-        identity.usage.instance_made();
-        let mut this = Self { store, identity, meter, guests: Guests::default() };
-        let time_max = this.identity.call_time_max;
-        let instance = this
-            .guarded(Hook::Instantiate, time_max, async |_, store| plugin.pre.instantiate_async(store).await);
-        let instance = instance.await?;
-        this.guests = Guests::load(plugin, &mut this.store, &instance)?;
-        if let Some(settings) = &plugin.configure_each {
-            this.configure(settings).await?;
-        }
-        Ok(this)
+    /// The first instance of a plugin, which shows whether it can be called at all.
+    pub(super) async fn first(plugin: &Arc<Plugin>) -> Result<Self, LoadErrorKind> {
+        let start = |failure: Failure| LoadErrorKind::Start(failure.reason.to_string());
+        let mut this = Self::bare(plugin, 0).await.map_err(start)?;
+        plugin.exports.verify(&mut this.store, &this.guest)?;
+        this.configured(plugin).await.map_err(start)
     }
 
-    /// Only for components that allow no image: the others begin configured.
-    async fn configure(&mut self, settings: &str) -> Result<(), Failure> {
-        let refused = |text| wasmtime::format_err!("settings accepted at load were refused: {text}");
-        let configure = async |guests: &Guests, store: &mut Store<State>| {
-            let Some(guest) = &guests.lifecycle else { return Ok(()) };
-            guest.call_configure(store, settings).await?.map_err(refused)
+    /// A new instance of `plugin`, configured.
+    pub async fn new(plugin: &Arc<Plugin>, worker: usize) -> Result<Self, Failure> {
+        Self::bare(plugin, worker).await?.configured(plugin).await
+    }
+
+    async fn bare(plugin: &Arc<Plugin>, worker: usize) -> Result<Self, Failure> {
+        let identity = Arc::clone(&plugin.identity);
+        let mut store = new_store(plugin, worker);
+        let meter = Arc::clone(&store.data().meter);
+        let instantiate = async |store: &mut Store<State>, way| match way {
+            Way::Fiber => plugin.pre.instantiate_async(store).await,
+            Way::Direct => plugin.pre.instantiate(store),
         };
-        self.guarded(Hook::Configure, self.identity.configure_time_max, configure).await
+        let time_max = identity.call_time_max;
+        let guest = guarded(&mut store, &identity, &meter, Hook::Instantiate, time_max, instantiate).await?;
+        // Until it is dropped.
+        identity.usage.instance_made();
+        Ok(Self { store, guest, exports: Arc::clone(&plugin.exports), identity, meter })
+    }
+
+    /// Only components that allow no image are still to be configured: the others begin so.
+    async fn configured(mut self, plugin: &Plugin) -> Result<Self, Failure> {
+        let (Some(settings), Some(function)) = (&plugin.configure_each, &plugin.exports.configure) else {
+            return Ok(self);
+        };
+        let refused = |text| wasmtime::format_err!("settings accepted at load were refused: {text}");
+        let Self { store, guest, identity, meter, .. } = &mut self;
+        let configure = async |store: &mut Store<State>, way| {
+            let (configured,) = function.call(store, guest, way, (settings,)).await?;
+            configured.map_err(refused)
+        };
+        let time_max = identity.configure_time_max;
+        guarded(store, identity, meter, Hook::Configure, time_max, configure).await?;
+        Ok(self)
     }
 
     /// `lent.request` is lent.
     pub async fn on_request(&mut self, lent: &mut Lent) -> Result<RequestVerdict, Failure> {
-        self.call(Hook::OnRequest, lent, async |guests, store| {
-            guests.request()?.call_on_request(store, request()).await
-        })
-        .await
+        let (verdict,) = self.call(lent, |exports| exports.on_request.as_ref(), (request(),)).await?;
+        Ok(verdict)
     }
 
     /// `lent.request` and `lent.response` are lent.
     pub async fn on_response(&mut self, lent: &mut Lent) -> Result<(), Failure> {
-        self.call(Hook::OnResponse, lent, async |guests, store| {
-            let response = Resource::<LentResponse>::new_borrow(0);
-            guests.response()?.call_on_response(store, request(), response).await
-        })
-        .await
+        let response = Resource::new_borrow(0);
+        self.call(lent, |exports| exports.on_response.as_ref(), (request(), response)).await
     }
 
     /// `lent.request` and `lent.connection` are lent.
     pub async fn open(&mut self, lent: &mut Lent) -> Result<Result<ResourceAny, Response>, Failure> {
-        self.call(Hook::Open, lent, async |guests, store| {
-            guests.session()?.session().call_open(store, request(), connection()).await
-        })
-        .await
+        let (opened,) = self
+            .call(lent, |exports| Some(&exports.session.as_ref()?.open), (request(), connection()))
+            .await?;
+        Ok(opened)
     }
 
     /// `lent.connection` is lent.
@@ -161,26 +167,22 @@ impl Instance {
         sender: Side,
         message: MessageRef<'_>,
     ) -> Result<MessageVerdict, Failure> {
-        self.call(Hook::OnMessage, lent, async |guests, store| {
-            guests.session()?.session().call_on_message(store, session, connection(), sender, message).await
-        })
-        .await
+        let parameters = (session, connection(), sender, message);
+        let (verdict,) =
+            self.call(lent, |exports| Some(&exports.session.as_ref()?.on_message), parameters).await?;
+        Ok(verdict)
     }
 
     /// `lent.connection` is lent.
     pub async fn on_timer(&mut self, lent: &mut Lent, session: ResourceAny) -> Result<(), Failure> {
-        self.call(Hook::OnTimer, lent, async |guests, store| {
-            guests.session()?.session().call_on_timer(store, session, connection()).await
-        })
-        .await
+        let parameters = (session, connection());
+        self.call(lent, |exports| Some(&exports.session.as_ref()?.on_timer), parameters).await
     }
 
     /// `lent.connection` is lent.
     pub async fn on_drain(&mut self, lent: &mut Lent, session: ResourceAny) -> Result<(), Failure> {
-        self.call(Hook::OnDrain, lent, async |guests, store| {
-            guests.session()?.session().call_on_drain(store, session, connection()).await
-        })
-        .await
+        let parameters = (session, connection());
+        self.call(lent, |exports| Some(&exports.session.as_ref()?.on_drain), parameters).await
     }
 
     /// `lent.connection` is lent.
@@ -190,10 +192,8 @@ impl Instance {
         session: ResourceAny,
         closed: CloseInfo<'_>,
     ) -> Result<(), Failure> {
-        self.call(Hook::OnClose, lent, async |guests, store| {
-            guests.session()?.session().call_on_close(store, session, connection(), closed).await
-        })
-        .await
+        let parameters = (session, connection(), closed);
+        self.call(lent, |exports| Some(&exports.session.as_ref()?.on_close), parameters).await
     }
 
     /// `lent.connection` is lent, though the guest is not given it: its log lines are about it.
@@ -202,10 +202,9 @@ impl Instance {
         lent: &mut Lent,
         session: ResourceAny,
     ) -> Result<Option<Vec<u8>>, Failure> {
-        self.call(Hook::ExportState, lent, async |guests, store| {
-            guests.session()?.session().call_export_state(store, session).await
-        })
-        .await
+        let (state,) =
+            self.call(lent, |exports| Some(&exports.session.as_ref()?.export_state), (session,)).await?;
+        Ok(state)
     }
 
     /// `lent.connection` is lent.
@@ -214,53 +213,39 @@ impl Instance {
         lent: &mut Lent,
         state: &[u8],
     ) -> Result<Result<ResourceAny, String>, Failure> {
-        self.call(Hook::ImportState, lent, async |guests, store| {
-            guests.session()?.session().call_import_state(store, connection(), state).await
-        })
-        .await
+        let parameters = (connection(), state);
+        let (imported,) =
+            self.call(lent, |exports| Some(&exports.session.as_ref()?.import_state), parameters).await?;
+        Ok(imported)
     }
 
     /// Drop a session of a shared instance; that of one's own goes with it.
     pub async fn drop_session(&mut self, session: ResourceAny) -> Result<(), Failure> {
-        let time_max = self.identity.call_time_max;
-        self.guarded(Hook::Drop, time_max, async |_, store| session.resource_drop_async(store).await).await
-    }
-
-    /// A hook that is lent what `lent` has, for as long as it runs.
-    async fn call<T>(
-        &mut self,
-        hook: Hook,
-        lent: &mut Lent,
-        call: impl AsyncFnOnce(&Guests, &mut Store<State>) -> wasmtime::Result<T>,
-    ) -> Result<T, Failure> {
-        mem::swap(&mut self.store.data_mut().lent, lent);
-        let result = self.guarded(hook, self.identity.call_time_max, call).await;
-        mem::swap(&mut self.store.data_mut().lent, lent);
-        result
-    }
-
-    /// One call into the guest, within its budget and counted: every call there is comes through here.
-    async fn guarded<T>(
-        &mut self,
-        hook: Hook,
-        time_max: Duration,
-        call: impl AsyncFnOnce(&Guests, &mut Store<State>) -> wasmtime::Result<T>,
-    ) -> Result<T, Failure> {
-        let Self { store, identity, meter, guests } = self;
-        store.data_mut().begin_call(time_max);
-        store.set_epoch_deadline(1);
-        let worker = store.data().worker;
-        let timed = identity.usage.begin(worker, hook);
-        let result = {
-            let call = pin!(call(guests, store));
-            meter.watch(timed, call).await
+        let Self { store, identity, meter, .. } = self;
+        let destruct = async |store: &mut Store<State>, way| match way {
+            Way::Fiber => session.resource_drop_async(store).await,
+            Way::Direct => session.resource_drop(store),
         };
-        identity.usage.end(worker, hook, timed, meter.reading());
-        result.map_err(|error| {
-            let failure = failure(store.data(), hook, &error);
-            identity.failed(worker, hook, &failure.reason);
-            failure
-        })
+        guarded(store, identity, meter, Hook::Drop, identity.call_time_max, destruct).await
+    }
+
+    /// A hook that is lent what `lent` has, for as long as it runs. Chains are made of plugins that have the hook; one that
+    /// lacks it must not pass for one that agreed.
+    async fn call<S: Signature>(
+        &mut self,
+        lent: &mut Lent,
+        function: impl FnOnce(&Exports) -> Option<&Function<S>>,
+        parameters: S::Parameters<'_>,
+    ) -> Result<S::Results, Failure> {
+        let Self { store, guest, exports, identity, meter } = self;
+        mem::swap(&mut store.data_mut().lent, lent);
+        let call = async |store: &mut Store<State>, way| {
+            let function = function(exports).ok_or_else(no_such_hook)?;
+            function.call(store, guest, way, parameters).await
+        };
+        let result = guarded(store, identity, meter, S::HOOK, identity.call_time_max, call).await;
+        mem::swap(&mut store.data_mut().lent, lent);
+        result
     }
 }
 
@@ -270,45 +255,32 @@ impl Drop for Instance {
     }
 }
 
-// === impl Guests ===
-
-impl Guests {
-    fn load(
-        plugin: &Plugin,
-        store: &mut Store<State>,
-        instance: &wasmtime::component::Instance,
-    ) -> Result<Self, Failure> {
-        let binding = |hook| {
-            let plugin = plugin.name();
-            move |error| Failure { plugin, hook, reason: failure_reason(&error) }
-        };
-        let hooks = &plugin.hooks;
-        Ok(Self {
-            lifecycle: load(&hooks.lifecycle, |indices| indices.load(&mut *store, instance))
-                .map_err(binding("lifecycle"))?,
-            request: load(&hooks.request, |indices| indices.load(&mut *store, instance))
-                .map_err(binding("request-hook"))?,
-            response: load(&hooks.response, |indices| indices.load(&mut *store, instance))
-                .map_err(binding("response-hook"))?,
-            session: load(&hooks.session, |indices| indices.load(&mut *store, instance))
-                .map_err(binding("session-hook"))?,
-        })
-    }
-
-    fn request(&self) -> wasmtime::Result<&request_hook::Guest> {
-        self.request.as_ref().ok_or_else(no_such_hook)
-    }
-
-    fn response(&self) -> wasmtime::Result<&response_hook::Guest> {
-        self.response.as_ref().ok_or_else(no_such_hook)
-    }
-
-    fn session(&self) -> wasmtime::Result<&session_hook::Guest> {
-        self.session.as_ref().ok_or_else(no_such_hook)
-    }
+/// One call into a guest, within its budget and counted: every call there is comes through here.
+async fn guarded<T>(
+    store: &mut Store<State>,
+    identity: &Identity,
+    meter: &Meter,
+    hook: Hook,
+    time_max: Duration,
+    call: impl AsyncFnOnce(&mut Store<State>, Way) -> wasmtime::Result<T>,
+) -> Result<T, Failure> {
+    let way = identity.ways.of_next_call();
+    store.data_mut().begin_call(way, time_max);
+    store.set_epoch_deadline(1);
+    let worker = store.data().worker;
+    let timed = identity.usage.begin(worker, hook);
+    let result = {
+        let call = pin!(call(store, way));
+        meter.watch(timed, call).await
+    };
+    identity.usage.end(worker, hook, timed, meter.reading());
+    result.map_err(|error| {
+        let failure = failure(store.data(), hook, &error);
+        identity.failed(worker, hook, &failure.reason);
+        failure
+    })
 }
 
-/// Chains are made of plugins that have the hook; one that lacks it must not pass for one that agreed.
 fn no_such_hook() -> wasmtime::Error {
     wasmtime::format_err!("the plugin has no such hook")
 }
@@ -370,13 +342,6 @@ fn failure(state: &State, hook: Hook, error: &wasmtime::Error) -> Failure {
         reason => reason,
     };
     Failure { plugin: Arc::clone(name), hook: hook.name(), reason }
-}
-
-fn load<I, G>(
-    indices: &Option<I>,
-    load: impl FnOnce(&I) -> wasmtime::Result<G>,
-) -> wasmtime::Result<Option<G>> {
-    indices.as_ref().map(load).transpose()
 }
 
 impl std::fmt::Debug for Instance {

@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::bindings::exports::sluicegate::hooks::{lifecycle, request_hook, response_hook, session_hook};
 use super::cache::{Cache, Key};
+use super::exports::{Configure, Exports, Function, Mismatch};
 use super::grants::{self, Environment, Reach};
 use super::host;
 use super::image::{self, Instrumented};
@@ -21,6 +21,7 @@ use super::shared::Shared;
 use super::state::{Identity, Phase, State};
 use super::usage::Usage;
 use super::version::Version;
+use super::way::{Way, Ways, may_wait};
 use crate::limits::{Limits, StoreChanged};
 use crate::{config, store};
 
@@ -45,7 +46,7 @@ pub struct Plugin {
     pub config: config::Plugin,
     pub(super) identity: Arc<Identity>,
     pub(super) pre: InstancePre<State>,
-    pub(super) hooks: Hooks,
+    pub(super) exports: Arc<Exports>,
     /// Settings to give to each new instance, where no image could be taken.
     pub(super) configure_each: Option<String>,
     pub(super) version: Version,
@@ -53,15 +54,6 @@ pub struct Plugin {
     idle: Box<[Mutex<Vec<Instance>>]>,
     /// By worker: the instance that takes new sessions, where sessions share; kept alive by them.
     shared: Box<[Mutex<Weak<Shared>>]>,
-}
-
-/// Where each hook is in a component; none where the plugin does not have it.
-#[derive(Clone)]
-pub(super) struct Hooks {
-    pub lifecycle: Option<lifecycle::GuestIndices>,
-    pub request: Option<request_hook::GuestIndices>,
-    pub response: Option<response_hook::GuestIndices>,
-    pub session: Option<session_hook::GuestIndices>,
 }
 
 /// A component with its settings in it.
@@ -167,11 +159,7 @@ impl Loader {
         let fail = |kind| LoadError { plugin: config.name.clone(), file: config.file.clone(), kind };
         let plugin = self.load_parts(config, upstreams).await.map_err(fail)?;
         // What only shows at run time shows now, not at the first request.
-        let first = Instance::new(&plugin, 0).await;
-        let first = first.map_err(|failure| match failure.hook {
-            "instantiate" | "configure" => fail(LoadErrorKind::Start(failure.reason.to_string())),
-            hook => fail(LoadErrorKind::Hook { hook, text: failure.reason.to_string() }),
-        })?;
+        let first = Instance::first(&plugin).await.map_err(fail)?;
         plugin.put_back(0, first);
         Ok(plugin)
     }
@@ -192,6 +180,7 @@ impl Loader {
             usage: Usage::new(self.workers),
             quarantine: Quarantine::new(config.max_traps),
             isolation: config.isolation,
+            ways: Ways::default(),
             call_time_max: config.call_time_max,
             memory_bytes_max: config.memory_bytes_max,
             configure_time_max: config.configure_time_max,
@@ -204,9 +193,12 @@ impl Loader {
         // Once more for those from the cache, which were checked against the grants of another day.
         grants::check(config, &imports, upstreams)?;
         grants::warn(config, &imports);
+        if configure_each.is_none() && !may_wait(&description, &self.engine) {
+            identity.ways.wait_for_nothing(identity.call_time_max);
+        }
         let pre = self.link(&component)?;
         Ok(Arc::new(Plugin {
-            hooks: hooks(&pre)?,
+            exports: Arc::new(Exports::find(&pre)?),
             config: config.clone(),
             identity,
             pre,
@@ -308,7 +300,7 @@ impl Loader {
         let state = State::new(Arc::clone(identity), 0, Phase::Configure);
         let mut store = Store::new(&self.engine, state);
         prepare(&mut store);
-        store.data_mut().begin_call(identity.configure_time_max);
+        store.data_mut().begin_call(Way::Fiber, identity.configure_time_max);
         let failed = |error: wasmtime::Error| match failure_reason(&error) {
             FailureReason::OutOfTime => LoadErrorKind::ConfigureTime,
             reason => LoadErrorKind::Configure(reason.to_string()),
@@ -318,19 +310,22 @@ impl Loader {
             let call = pin!(pre.instantiate_async(&mut store));
             meter.watch(true, call).await.map_err(failed)?
         };
-        let indices = lifecycle::GuestIndices::new(&pre)
-            .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
-        let guest = indices
-            .load(&mut store, &instance)
-            .map_err(|error| LoadErrorKind::Hook { hook: "lifecycle", text: format!("{error:#}") })?;
-        store.data_mut().begin_call(identity.configure_time_max);
+        let function: Function<Configure> = Function::find(&pre)?;
+        function.verify(&mut store, &instance)?;
+        store.data_mut().begin_call(Way::Fiber, identity.configure_time_max);
         store.set_epoch_deadline(1);
-        let configured = {
-            let call = pin!(guest.call_configure(&mut store, settings));
+        let (configured,) = {
+            let call = pin!(function.call(&mut store, &instance, Way::Fiber, (settings,)));
             meter.watch(true, call).await.map_err(failed)?
         };
         configured.map_err(|text| LoadErrorKind::Settings(text.to_string()))?;
         Ok((store, instance))
+    }
+}
+
+impl From<Mismatch> for LoadErrorKind {
+    fn from(Mismatch { hook, text }: Mismatch) -> Self {
+        Self::Hook { hook, text }
     }
 }
 
@@ -356,15 +351,15 @@ impl Plugin {
     }
 
     pub fn has_request_hook(&self) -> bool {
-        self.hooks.request.is_some()
+        self.exports.on_request.is_some()
     }
 
     pub fn has_response_hook(&self) -> bool {
-        self.hooks.response.is_some()
+        self.exports.on_response.is_some()
     }
 
     pub fn has_session_hook(&self) -> bool {
-        self.hooks.session.is_some()
+        self.exports.session.is_some()
     }
 
     /// Whether it may be called for a new exchange: not while in quarantine.
@@ -502,33 +497,6 @@ pub fn to_component(file: Vec<u8>) -> Result<Vec<u8>, LoadErrorKind> {
         }
         _ => Err(LoadErrorKind::NotWasm),
     }
-}
-
-fn hooks(pre: &InstancePre<State>) -> Result<Hooks, LoadErrorKind> {
-    let component = pre.component();
-    let bind = |hook: &'static str| {
-        move |error: wasmtime::Error| LoadErrorKind::Hook { hook, text: format!("{error:#}") }
-    };
-    let has = |name: &str| component.get_export_index(None, name).is_some();
-    let [lifecycle, request, response, session] = HOOKS.map(has);
-    Ok(Hooks {
-        lifecycle: lifecycle
-            .then(|| lifecycle::GuestIndices::new(pre))
-            .transpose()
-            .map_err(bind("lifecycle"))?,
-        request: request
-            .then(|| request_hook::GuestIndices::new(pre))
-            .transpose()
-            .map_err(bind("request-hook"))?,
-        response: response
-            .then(|| response_hook::GuestIndices::new(pre))
-            .transpose()
-            .map_err(bind("response-hook"))?,
-        session: session
-            .then(|| session_hook::GuestIndices::new(pre))
-            .transpose()
-            .map_err(bind("session-hook"))?,
-    })
 }
 
 fn list(names: &[&str]) -> String {

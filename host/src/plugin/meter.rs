@@ -57,8 +57,11 @@ impl Meter {
         Metered { meter: self, timed: first_timed, call }
     }
 
-    /// The epoch has advanced while the guest ran.
-    pub fn tick(&self) {
+    /// The epoch has advanced while the guest ran. A slice that it `goes_on` in is timed from here on, if it was not before.
+    pub fn tick(&self, goes_on: bool) {
+        if goes_on && !self.is_timing() {
+            self.begin_slice();
+        }
         if !self.first_over.load(Relaxed) {
             self.first_ticked.store(true, Relaxed);
         }
@@ -77,6 +80,10 @@ impl Meter {
             later_ns: self.later_ns.load(Relaxed),
             first_ticked: self.first_ticked.load(Relaxed),
         }
+    }
+
+    fn is_timing(&self) -> bool {
+        self.resumed_ns.load(Relaxed) != 0
     }
 
     fn begin_slice(&self) {
@@ -100,7 +107,7 @@ impl<F: Future> Future for Metered<'_, F> {
             self.meter.begin_slice();
         }
         let polled = self.call.as_mut().poll(cx);
-        if timed {
+        if timed || self.meter.is_timing() {
             self.meter.end_slice();
         }
         if polled.is_pending() {
@@ -171,7 +178,7 @@ mod tests {
     #[test]
     fn what_has_run_is_known_while_it_runs() {
         let meter = Meter::default();
-        meter.tick();
+        meter.tick(false);
         assert_eq!((meter.ran(), meter.reading().first_ticked), (Duration::ZERO, true));
         meter.reset();
         assert!(!meter.reading().first_ticked);

@@ -13,6 +13,7 @@ pub mod chain;
 pub mod connection_view;
 pub mod engine;
 pub mod engines;
+mod exports;
 mod grants;
 mod hook;
 pub(crate) mod host;
@@ -28,6 +29,7 @@ mod shared;
 mod state;
 pub mod usage;
 mod version;
+mod way;
 
 pub use bindings::exports::sluicegate::hooks::session_hook::{CloseInfo, Closer};
 pub use bindings::sluicegate::hooks::connection::MessageKinds;

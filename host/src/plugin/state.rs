@@ -21,6 +21,7 @@ use super::instance::FailureReason;
 use super::meter::Meter;
 use super::quarantine::Quarantine;
 use super::usage::Usage;
+use super::way::{Way, Ways};
 use crate::callout::CallOuts;
 use crate::config::{Isolation, OnFailure};
 use crate::limits::Limits;
@@ -59,6 +60,7 @@ pub struct Identity {
     pub usage: Usage,
     pub quarantine: Quarantine,
     pub isolation: Isolation,
+    pub ways: Ways,
     pub call_time_max: Duration,
     pub memory_bytes_max: usize,
     pub configure_time_max: Duration,
@@ -86,7 +88,8 @@ pub struct State {
     pub poll_time_left: Duration,
     /// How long the call in progress has waited for the store.
     waited_for_store: Duration,
-    /// What the guest may run in the call in progress.
+    /// How the call in progress goes, and what its guest may run in it.
+    way: Way,
     time_max: Duration,
     pub(super) meter: Arc<Meter>,
     /// Made when a guest first asks: Rust plugins never do.
@@ -156,6 +159,7 @@ impl State {
             held_bytes: 0,
             poll_time_left: Duration::ZERO,
             waited_for_store: Duration::ZERO,
+            way: Way::Fiber,
             time_max: Duration::ZERO,
             meter: Arc::default(),
             wasi: None,
@@ -178,10 +182,11 @@ impl State {
     }
 
     /// A new call begins, with this long to run.
-    pub(super) fn begin_call(&mut self, time_max: Duration) {
+    pub(super) fn begin_call(&mut self, way: Way, time_max: Duration) {
         self.calls_made = 0;
         self.poll_time_left = time_max.saturating_mul(POLL_FACTOR).max(POLL_TIME_MIN);
         self.waited_for_store = Duration::ZERO;
+        self.way = way;
         self.time_max = time_max;
         self.memory.refused = false;
         self.meter.reset();
@@ -189,8 +194,13 @@ impl State {
 
     /// The epoch has advanced while the guest ran: let others run, or end it.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        self.meter.tick();
+        let goes_on = self.way == Way::Direct;
+        self.meter.tick(goes_on);
         self.charge()?;
+        if goes_on {
+            self.identity.ways.ran(&self.identity.name, self.meter.ran());
+            return Ok(UpdateDeadline::Continue(1));
+        }
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     }
 

@@ -181,7 +181,7 @@ impl Counters {
                 ran.first_ns.saturating_mul(stands_for)
             }
             (true, true) => ran.first_ns,
-            (false, true) => half_a_tick_ns(),
+            (false, true) => half_a_tick_ns() + ran.first_ns,
             (false, false) => 0,
         };
         add(&self.cpu_ns, first_ns + ran.later_ns);
