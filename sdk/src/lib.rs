@@ -168,7 +168,7 @@
 //!   [`Connection::inspect`] says which messages a session still wants.
 //! * **A hook has a time limit.** There are no threads, files or sockets; `std::time::Instant::now` panics. [`clock`] and
 //!   [`random`] stand in. Only what is on grant waits, and is not counted: requests of its own by [`http`].
-//! * **What reaches beyond the exchange is on grant**: `grants` of the configuration lists what [`env`] and [`http`] may
+//! * **What reaches beyond the exchange is on grant**: `grants` of the configuration lists what [`env`], [`http`] and [`store`] may
 //!   reach, and a plugin that uses more does not load.
 //! * **A panic costs what it was about**: the request (500) or the session (1011). The log has its words.
 //! * **Say why.** [`log`] lines carry the plugin's name and the exchange; a [`ConfigureError`] is read by
