@@ -47,6 +47,7 @@ mod routing;
 mod smuggling;
 mod store_failures;
 mod store_limits;
+mod store_reload;
 mod store_values;
 mod swap_command;
 mod swap_config;
