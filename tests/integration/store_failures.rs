@@ -21,9 +21,14 @@ fn proxy(upstream: &Upstream, redis: &Redis, plugin: &str) -> ProxyBuilder {
 }
 
 /// One handshake, which must be answered in time.
-async fn open(proxy: &Proxy) -> (Option<WebSocket>, u16) {
+async fn open(proxy: &Proxy) -> Result<WebSocket, u16> {
     let opened = timeout(ANSWERED_WITHIN, WebSocket::try_connect(proxy.address(), "/")).await;
     opened.expect("an answer in time")
+}
+
+/// The status of its answer.
+async fn status(proxy: &Proxy) -> u16 {
+    open(proxy).await.map_or_else(|status| status, |_| 101)
 }
 
 /// Handshakes without end, some at a time, and how they were answered so far.
@@ -37,7 +42,7 @@ impl Load {
     async fn of(&self, proxy: &Proxy) {
         let clients = (0..4).map(|_| async {
             while !self.ended.get() {
-                let (_session, status) = open(proxy).await;
+                let status = status(proxy).await;
                 self.statuses.borrow_mut().push(status);
             }
         });
@@ -149,11 +154,11 @@ fn a_redis_that_is_not_there_yet() {
     run(async {
         let (mut redis, upstream) = (Redis::absent(), Upstream::echo().await);
         let proxy = proxy(&upstream, &redis, "").start().await;
-        assert_eq!(open(&proxy).await.1, 429);
+        assert_eq!(status(&proxy).await, 429);
         proxy.log().line(&["store lost", "redis.sock", "cannot connect"]).await;
         redis.restart().await;
         proxy.log().line(&["store back"]).await;
-        assert_eq!(open(&proxy).await.1, 101);
+        assert_eq!(status(&proxy).await, 101);
         assert_eq!(proxy.log().count(&["store lost"]), 1);
     });
 }
@@ -191,11 +196,11 @@ fn a_redis_that_has_stopped_before_the_proxy_starts() {
         let (redis, upstream) = (Redis::start().await, Upstream::echo().await);
         redis.freeze().await;
         let proxy = proxy(&upstream, &redis, "").start().await;
-        assert_eq!(open(&proxy).await.1, 429);
+        assert_eq!(status(&proxy).await, 429);
         proxy.log().line(&["store lost"]).await;
         redis.thaw().await;
         proxy.log().line(&["store back"]).await;
-        assert_eq!(open(&proxy).await.1, 101);
+        assert_eq!(status(&proxy).await, 101);
     });
 }
 
@@ -205,14 +210,14 @@ fn a_redis_that_cannot_write() {
     run(async {
         let (redis, upstream) = (Redis::start().await, Upstream::echo().await);
         let proxy = proxy(&upstream, &redis, "").start().await;
-        assert_eq!(open(&proxy).await.1, 101);
+        assert_eq!(status(&proxy).await, 101);
         redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
-        assert_eq!(open(&proxy).await.1, 429);
+        assert_eq!(status(&proxy).await, 429);
         let line = proxy.log().line(&["store lost"]).await;
         assert!(line.contains("refuses"), "{line}");
         redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).await;
         proxy.log().line(&["store back"]).await;
-        assert_eq!(open(&proxy).await.1, 101);
+        assert_eq!(status(&proxy).await, 101);
     });
 }
 
@@ -222,7 +227,7 @@ fn sessions_outlive_the_store() {
     run(async {
         let (mut redis, upstream) = (Redis::start().await, Upstream::echo().await);
         let proxy = proxy(&upstream, &redis, "").start().await;
-        let mut session = open(&proxy).await.0.unwrap();
+        let mut session = open(&proxy).await.unwrap();
         redis.kill().await;
         proxy.log().line(&["store lost"]).await;
         session.assert_echo("still here").await;

@@ -75,14 +75,6 @@ impl WebSocket {
         Self { wire, head, is_client: true }
     }
 
-    /// The same where it may not open; none where it did not, and the status.
-    pub async fn try_connect(address: SocketAddr, path: &str) -> (Option<Self>, u16) {
-        let mut wire = Wire::send_to(address, handshake(path, "")).await;
-        let head = wire.head().await;
-        let status = head.status();
-        ((status == 101).then_some(Self { wire, head, is_client: true }), status)
-    }
-
     /// The same where it should not open: what the client is told.
     pub async fn refused(address: SocketAddr, path: &str, more: &str) -> Response {
         let response = Wire::send_to(address, handshake(path, more)).await.response().await;
