@@ -49,9 +49,11 @@ impl Holdings {
     }
 }
 
-/// The plugin three times: handed over with an instance for each session, and with shared ones; and left.
+/// The plugin three times: handed over with an instance for each session, and with shared ones; and left. Its code is kept
+/// where none of another run is, so each version is compiled under load, once.
 fn three_ways(upstream: SocketAddr, version: u32) -> String {
-    let mut text = config::listener("") + &config::upstream("app", &[upstream], "");
+    let mut text = String::from("[server]\nplugin-cache = \"cache\"\n");
+    text += &(config::listener("") + &config::upstream("app", &[upstream], ""));
     for (name, keys) in [
         ("own", "migrate = true"),
         ("shared", "migrate = true\nisolation = \"shared\""),
