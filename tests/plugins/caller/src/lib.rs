@@ -75,8 +75,8 @@ impl Session for Open {
         let answer = match words[..] {
             ["ask", upstream, ms, method, path, body] => ask(upstream, ms, method, path, body),
             ["times", times, upstream, path] => {
-                let mut answers = (0..number(times)).map(|_| ask(upstream, "5000", "GET", path, ""));
-                answers.next_back().unwrap_or_default()
+                // Each of them is made, and the last one told.
+                (0..number(times)).fold(String::new(), |_, _| ask(upstream, "5000", "GET", path, ""))
             }
             ["hold", times, upstream, path] => {
                 let send = |_| http::Request::get(path).send(upstream).ok();
