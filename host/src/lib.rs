@@ -37,6 +37,7 @@ mod stall;
 pub mod store;
 mod swap;
 mod tls;
+mod unwind;
 mod upgrade;
 mod upstream;
 mod worker;

@@ -20,6 +20,7 @@ use crate::plugin::engine::PoolSize;
 use crate::plugin::engines::{EngineError, Engines};
 use crate::plugin::load::Loader;
 use crate::snapshot::{LoadError, Snapshot};
+use crate::unwind::{Panicked, caught};
 use crate::upstream::Registry;
 
 /// How far the thread stands back (nice(2)): a worker that has something to do gets ten times its share.
@@ -60,6 +61,8 @@ pub enum Refused {
     Load(Vec<LoadError>),
     #[error("{0}")]
     Engine(#[from] EngineError),
+    #[error("the configuration cannot be prepared, which panicked: {0}")]
+    Panicked(#[from] Panicked),
 }
 
 struct Order {
@@ -139,22 +142,27 @@ impl Maker {
     /// One order after another, until nobody can give any more.
     async fn work(mut self, orders: &Receiver<Order>) {
         while let Ok(Order { before, prepared }) = orders.recv() {
-            drop(prepared.send(self.make(before.as_deref()).await));
+            let mut files = Vec::new();
+            // The thread must be there for the next order, whatever is in the files of this one.
+            let made = caught(self.make(before.as_deref(), &mut files)).await;
+            let snapshot = made.map_err(Refused::from).flatten().map(Box::new);
+            drop(prepared.send(Prepared { files, snapshot }));
         }
     }
 
-    async fn make(&mut self, before: Option<&Snapshot>) -> Prepared {
-        let mut files = Vec::new();
+    /// `files`: what it is made of, as far as it was looked at.
+    async fn make(
+        &mut self,
+        before: Option<&Snapshot>,
+        files: &mut Vec<(PathBuf, Stamp)>,
+    ) -> Result<Snapshot, Refused> {
         let mut look = |file: &PathBuf| files.push((file.clone(), stamp(file)));
         if let Origin::File(file) = &self.origin {
             look(file);
         }
-        let config = match self.origin.read() {
-            Ok(config) => config,
-            Err(errors) => return Prepared { files, snapshot: Err(Refused::Config(errors)) },
-        };
+        let config = self.origin.read().map_err(Refused::Config)?;
         config.plugins.iter().for_each(|plugin| look(&plugin.file));
-        Prepared { files, snapshot: self.load(config, before).await.map(Box::new) }
+        self.load(config, before).await
     }
 
     async fn load(&mut self, config: Config, before: Option<&Snapshot>) -> Result<Snapshot, Refused> {

@@ -73,7 +73,10 @@ impl Service {
             Ok(next) => next.config.server.watch,
             Err(_) => before.config.server.watch,
         };
-        self.files.follow(watch, files);
+        // Where not even looking was possible, what was looked at before is still of interest.
+        if !files.is_empty() {
+            self.files.follow(watch, files);
+        }
         let mut next = match snapshot {
             Ok(next) => next,
             Err(refused) => return tell_refusal(&refused.to_string()),

@@ -57,7 +57,7 @@ fn prepare(origin: Origin, descriptors: u64) -> Result<Preparer, Failed> {
 impl From<Refused> for Failed {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Config(_) | Refused::Load(_) => Self::Usage(refused.to_string()),
+            Refused::Config(_) | Refused::Load(_) | Refused::Panicked(_) => Self::Usage(refused.to_string()),
             Refused::Engine(_) => Self::Other(refused.to_string()),
         }
     }

@@ -23,6 +23,7 @@ use super::usage::Usage;
 use super::version::Version;
 use super::way::{Way, Ways, may_wait};
 use crate::limits::{Limits, StoreChanged};
+use crate::unwind::{Panicked, caught};
 use crate::{config, store};
 
 /// The hooks a plugin may export.
@@ -116,6 +117,8 @@ pub enum LoadErrorKind {
     ConfigureTime,
     #[error("fails to start: {0}")]
     Start(String),
+    #[error("cannot be taken apart and compiled, which panicked: {0}")]
+    Panicked(#[from] Panicked),
 }
 
 /// Loads plugins for one engine.
@@ -157,9 +160,22 @@ impl Loader {
         upstreams: &[String],
     ) -> Result<Arc<Plugin>, LoadError> {
         let fail = |kind| LoadError { plugin: config.name.clone(), file: config.file.clone(), kind };
-        let plugin = self.load_parts(config, upstreams).await.map_err(fail)?;
+        // Neither engine nor linker is changed by it, so both are as good as before where it panics.
+        caught(self.load_and_try(config, upstreams))
+            .await
+            .map_err(LoadErrorKind::from)
+            .flatten()
+            .map_err(fail)
+    }
+
+    async fn load_and_try(
+        &self,
+        config: &config::Plugin,
+        upstreams: &[String],
+    ) -> Result<Arc<Plugin>, LoadErrorKind> {
+        let plugin = self.load_parts(config, upstreams).await?;
         // What only shows at run time shows now, not at the first request.
-        let first = Instance::first(&plugin).await.map_err(fail)?;
+        let first = Instance::first(&plugin).await?;
         plugin.put_back(0, first);
         Ok(plugin)
     }
