@@ -16,7 +16,7 @@ use crate::config::{Config, Errors, PluginCache};
 use crate::file_stamp::{Stamp, stamp};
 use crate::limits::Limits;
 use crate::plugin::cache::Cache;
-use crate::plugin::engine::PoolSize;
+use crate::plugin::engine::{PoolSize, Ticker};
 use crate::plugin::engines::{EngineError, Engines};
 use crate::plugin::load::Loader;
 use crate::snapshot::{LoadError, Snapshot};
@@ -104,7 +104,8 @@ impl Preparer {
             descriptors,
             limits: Arc::default(),
             servers,
-            engines: Engines::default(),
+            // Of this thread's priority, which is the workers', not of the one below.
+            engines: Engines::new(Ticker::start()?),
             loader: None,
         };
         let (started, starting) = sync_channel(1);

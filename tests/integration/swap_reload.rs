@@ -238,6 +238,30 @@ fn a_plugin_that_needs_more_memory_gets_a_larger_pool() {
     });
 }
 
+/// What interrupts guests must not stand back behind them, nor behind whoever compiles.
+#[test]
+fn epochs_are_advanced_with_the_priority_of_workers() {
+    run(async {
+        let upstream = Upstream::named("home").await;
+        let versioned = Versioned { plugin: "memory-max = \"4MiB\"", ..Versioned::new(upstream.address()) };
+        let proxy = versioned.start().await;
+        let (worker, preparer) = (niceness(&proxy, "worker-0"), niceness(&proxy, "preparer"));
+        assert!(preparer > worker, "{preparer:?} and {worker:?}");
+        assert_eq!(niceness(&proxy, "epoch"), worker);
+        let larger = Versioned { plugin: "memory-max = \"64MiB\"", ..versioned };
+        larger.swap(&proxy, 2).await;
+        assert_eq!(niceness(&proxy, "epoch"), worker);
+    });
+}
+
+/// Of all threads of this name (proc_pid_stat(5)).
+fn niceness(proxy: &Proxy, name: &str) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{}/task", proxy.process_id())).unwrap();
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    let fields = stats.filter_map(|stat| Some(stat.split_once(&format!("({name}) "))?.1.to_owned()));
+    fields.map(|fields| fields.split(' ').nth(16).unwrap().parse().unwrap()).collect()
+}
+
 #[test]
 fn a_process_that_drains_ignores_it() {
     run(async {

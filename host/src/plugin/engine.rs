@@ -2,14 +2,15 @@
 //!
 //! - Instances come from a pool reserved at start, with memory images mapped copy-on-write: making one is
 //!   some page-table work.
-//! - Calls run on fibers and the engine's epoch advances every [`TICK`], so a long call yields its worker at
+//! - Calls run on fibers and the engine's epoch advances every [`TICK`] (the [`Ticker`] sees to that), so a long call yields its worker at
 //!   each tick and is ended when its budget is used up.
 //! - The component model's own concurrency is off: hooks are plain functions, and calls cost half without it.
 
-use std::thread;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
+use std::{io, thread};
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bounds::TABLE_ELEMENTS_MAX;
 
@@ -35,7 +36,14 @@ pub struct PoolSize {
     pub memory_bytes_max: usize,
 }
 
-/// Make the process's engine and start the thread that advances its epoch.
+/// The thread that advances epochs. It is what guests are interrupted by, so it must not stand back where all processors are
+/// busy: a thread has the priority of the one that starts it, and may not raise it again.
+#[derive(Debug)]
+pub struct Ticker {
+    engines: SyncSender<EngineWeak>,
+}
+
+/// Make an engine, to be given to the [`Ticker`].
 pub fn new(pool: PoolSize) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config.concurrency_support(false);
@@ -46,9 +54,40 @@ pub fn new(pool: PoolSize) -> wasmtime::Result<Engine> {
     config.memory_guard_size(GUARD_BYTES);
     config.guard_before_linear_memory(false);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(pool)));
-    let engine = Engine::new(&config)?;
-    start_ticking(&engine)?;
-    Ok(engine)
+    Engine::new(&config)
+}
+
+// === impl Ticker ===
+
+impl Ticker {
+    /// Start the thread, with the priority of this one. It ends with the last engine when nobody can give it any more.
+    pub fn start() -> io::Result<Self> {
+        let (engines, given) = sync_channel(1);
+        thread::Builder::new().name("epoch".to_owned()).spawn(move || tick(&given))?;
+        Ok(Self { engines })
+    }
+
+    /// Advance its epoch as long as it lives; it is held weakly. False: the thread is gone.
+    pub fn advance(&self, engine: &Engine) -> bool {
+        self.engines.send(engine.weak()).is_ok()
+    }
+}
+
+fn tick(given: &Receiver<EngineWeak>) {
+    while let Ok(first) = given.recv() {
+        let mut engines = vec![first];
+        while !engines.is_empty() {
+            engines.extend(given.try_iter());
+            engines.retain(|engine| match engine.upgrade() {
+                Some(engine) => {
+                    engine.increment_epoch();
+                    true
+                }
+                None => false,
+            });
+            thread::sleep(TICK);
+        }
+    }
 }
 
 fn pooling(pool: PoolSize) -> PoolingAllocationConfig {
@@ -66,17 +105,4 @@ fn pooling(pool: PoolSize) -> PoolingAllocationConfig {
         .max_memory_size(pool.memory_bytes_max)
         .table_elements(TABLE_ELEMENTS_MAX);
     pooling
-}
-
-/// The thread holds the engine weakly and ends with it.
-fn start_ticking(engine: &Engine) -> wasmtime::Result<()> {
-    let engine = engine.weak();
-    thread::Builder::new().name("epoch".to_owned()).spawn(move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            thread::sleep(TICK);
-        }
-    })?;
-    Ok(())
 }

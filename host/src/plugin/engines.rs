@@ -3,7 +3,7 @@
 
 use wasmtime::{Engine, EngineWeak};
 
-use super::engine::{self, PoolSize};
+use super::engine::{self, PoolSize, Ticker};
 
 /// Address space that all pools together may reserve, of the 128 TiB a process has.
 const RESERVED_BYTES_MAX: u64 = 96 << 40;
@@ -21,8 +21,8 @@ pub enum EngineError {
 }
 
 /// Those that are alive.
-#[derive(Default)]
 pub struct Engines {
+    ticker: Ticker,
     /// The newest.
     last: Option<(PoolSize, Engine)>,
     /// All with the address space they reserve.
@@ -32,6 +32,10 @@ pub struct Engines {
 // === impl Engines ===
 
 impl Engines {
+    pub fn new(ticker: Ticker) -> Self {
+        Self { ticker, last: None, all: Vec::new() }
+    }
+
     /// The newest where its pool is large enough, or else a new one.
     pub fn get(&mut self, size: PoolSize) -> Result<Engine, EngineError> {
         if let Some((_, engine)) = self.last.as_ref().filter(|(last, _)| last.holds(&size)) {
@@ -43,6 +47,9 @@ impl Engines {
             return Err(EngineError::NoSpace { wanted_gib: wanted >> 30, held_gib: held >> 30 });
         }
         let engine = engine::new(size).map_err(|error| EngineError::Failed(format!("{error:#}")))?;
+        if !self.ticker.advance(&engine) {
+            return Err(EngineError::Failed("the thread that interrupts plugins is gone".to_owned()));
+        }
         if self.last.is_some() {
             tracing::info!(
                 instances_max = size.instances_max,
@@ -75,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_engine_is_made_when_a_larger_pool_is_needed_and_gone_with_its_last_user() {
-        let mut engines = Engines::default();
+        let mut engines = Engines::new(Ticker::start().unwrap());
         let first = engines.get(SMALL).unwrap();
         assert!(Engine::same(&first, &engines.get(PoolSize { instances_max: 2, ..SMALL }).unwrap()));
         let larger = PoolSize { memory_bytes_max: 1 << 20, ..SMALL };
@@ -92,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_the_address_space_is_refused_with_what_holds_it() {
-        let mut engines = Engines::default();
+        let mut engines = Engines::new(Ticker::start().unwrap());
         let engine = engines.get(SMALL).unwrap();
         engines.all.push((engine.weak(), RESERVED_BYTES_MAX - (1 << 30)));
         let error = engines.get(PoolSize { instances_max: 32, memory_bytes_max: 1 << 30 }).unwrap_err();
