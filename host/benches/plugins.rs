@@ -14,7 +14,7 @@ use sluicegate::config;
 use sluicegate::limits::Limits;
 use sluicegate::plugin::chain::Chain;
 use sluicegate::plugin::connection_view::{Asked, ConnectionView};
-use sluicegate::plugin::engine::{self, PoolSize};
+use sluicegate::plugin::engine::{self, PoolSize, Ticker};
 use sluicegate::plugin::load::Loader;
 use sluicegate::plugin::{CloseInfo, Closer, Lent, MessageRef, Plugin, Side, requests};
 use sluicegate::request::RequestHead;
@@ -30,7 +30,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let engine = engine::new(POOL).expect("engine");
-        let loader = Loader::new(engine, Arc::new(Limits::default()), 1, None).expect("loader");
+        assert!(Ticker::start().expect("ticker").advance(&engine));
+        let loader = Loader::new(engine, POOL, Arc::new(Limits::default()), 1, None).expect("loader");
         Self { runtime: LocalRuntime::new().expect("runtime"), loader }
     }
 

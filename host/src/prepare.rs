@@ -78,7 +78,6 @@ struct Maker {
     limits: Arc<Limits>,
     servers: Registry,
     engines: Engines,
-    loader: Option<Loader>,
 }
 
 // === impl Origin ===
@@ -106,7 +105,6 @@ impl Preparer {
             servers,
             // Of this thread's priority, which is the workers', not of the one below.
             engines: Engines::new(Ticker::start()?),
-            loader: None,
         };
         let (started, starting) = sync_channel(1);
         thread::Builder::new().name("preparer".to_owned()).spawn(move || {
@@ -167,20 +165,33 @@ impl Maker {
     }
 
     async fn load(&mut self, config: Config, before: Option<&Snapshot>) -> Result<Snapshot, Refused> {
-        let engine = self.engines.get(PoolSize::of(&config, self.descriptors))?;
-        // As many workers as there are, whatever the configuration says now.
-        let server = before.map_or(&config, |before| &before.config).server.clone();
-        let loader = match self.loader.take().filter(|loader| loader.is_for(&engine)) {
-            Some(loader) => loader,
+        let loader = self.loader(&config, before)?;
+        let snapshot = Snapshot::load(config, &loader, &self.servers, before).await;
+        let snapshot = snapshot.map_err(Refused::Load)?;
+        if before.is_some_and(|before| !Arc::ptr_eq(&before.loader, &loader)) {
+            let PoolSize { instances_max, memory_bytes_max } = loader.pool();
+            tracing::info!(instances_max, memory_bytes_max, "a larger pool of plugin instances was made");
+        }
+        Ok(snapshot)
+    }
+
+    /// The one in service where its pool is large enough, or else a new one. It is for as many workers as there are, and has
+    /// the cache that the process began with, whatever the configuration says now.
+    fn loader(&mut self, config: &Config, before: Option<&Snapshot>) -> Result<Arc<Loader>, EngineError> {
+        let pool = PoolSize::of(config, self.descriptors);
+        let in_use = before.map(|before| &before.loader);
+        if let Some(loader) = in_use.filter(|loader| loader.pool().holds(&pool)) {
+            return Ok(Arc::clone(loader));
+        }
+        let engine = self.engines.make(pool)?;
+        let loader = match in_use {
+            Some(loader) => loader.successor(engine, pool),
             None => {
-                let cache = open_cache(&server.plugin_cache);
-                let loader = Loader::new(engine, Arc::clone(&self.limits), server.workers, cache);
-                loader.map_err(|error| EngineError::Failed(format!("{error:#}")))?
+                let cache = open_cache(&config.server.plugin_cache).map(Arc::new);
+                Loader::new(engine, pool, Arc::clone(&self.limits), config.server.workers, cache)
             }
         };
-        let snapshot = Snapshot::load(config, &loader, &self.servers, before).await;
-        self.loader = Some(loader);
-        snapshot.map_err(Refused::Load)
+        loader.map(Arc::new).map_err(|error| EngineError::Failed(format!("{error:#}")))
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub config: Config,
     /// Its number; those that were in service before have lower ones.
     pub generation: u64,
+    /// What its plugins were loaded with, and those of the next one will be if they can.
+    pub loader: Arc<Loader>,
     /// All of them, whether or not a route has them.
     pub plugins: Arc<[Arc<Plugin>]>,
     pub store: Arc<Store>,
@@ -61,7 +63,7 @@ impl Snapshot {
     /// since `before`, which is in service, is taken from there.
     pub async fn load(
         config: Config,
-        loader: &Loader,
+        loader: &Arc<Loader>,
         servers: &Registry,
         before: Option<&Self>,
     ) -> Result<Self, Vec<LoadError>> {
@@ -103,6 +105,7 @@ impl Snapshot {
         };
         Ok(Self {
             generation: before.map_or(0, |before| before.generation + 1),
+            loader: Arc::clone(loader),
             plugins_of_routes: config.routes.iter().map(of_route).collect(),
             plugins: plugins.into(),
             loaded,

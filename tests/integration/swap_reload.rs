@@ -188,6 +188,11 @@ fn what_needs_a_restart_is_told_and_the_rest_is_followed() {
         proxy.log().line(&["WARN", "server.workers has changed, which needs a restart"]).await;
         proxy.log().line(&["WARN", "server.plugin-cache has changed, which needs a restart"]).await;
         assert_eq!(version_at(proxy.address()).await, "v2");
+        // As long as the file says so; and back to what is running is no change.
+        more.swap(&proxy, 3).await;
+        proxy.log().nth_line(1, &["WARN", "server.workers has changed, which needs a restart"]).await;
+        Versioned { server: "workers = 1", ..more }.swap(&proxy, 4).await;
+        assert_eq!(proxy.log().count(&["WARN", "server.workers has changed"]), 2);
     });
 }
 
@@ -235,6 +240,30 @@ fn a_plugin_that_needs_more_memory_gets_a_larger_pool() {
         smaller.swap(&proxy, 3).await;
         assert_eq!(proxy.log().count(&["a larger pool of plugin instances was made"]), 1);
         assert_heard(&mut new, "b", "v2#2 b").await;
+    });
+}
+
+/// The pool in use stays, and with it all that was compiled for it.
+#[test]
+fn a_larger_pool_is_not_kept_for_what_was_refused() {
+    run(async {
+        let upstream = Upstream::named("home").await;
+        let versioned = Versioned { plugin: "memory-max = \"4MiB\"", ..Versioned::new(upstream.address()) };
+        let proxy = versioned.start().await;
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let larger = Versioned { plugin: "memory-max = \"64MiB\"", ..versioned };
+        let mistakes = [
+            larger.config(1).replace("version = 1,", "version = true,"),
+            format!("[[listener]]\naddress = \"{}\"\n", taken.local_addr().unwrap())
+                + &larger.config(1).replacen("[server]", "", 1),
+        ];
+        for mistake in mistakes {
+            proxy.write_config(&mistake);
+            proxy.refuse_to_reload().await;
+            proxy.write_config(&(versioned.config(1) + "host = \"chat.example.com\"\n"));
+            let line = proxy.reload().await;
+            assert!(line.contains("plugins_unchanged=1"), "{line}");
+        }
     });
 }
 

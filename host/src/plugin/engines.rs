@@ -1,5 +1,5 @@
 //! The engines of a process: one at first, and another when a configuration comes along that needs a larger pool. The old
-//! one lives as long as a plugin that was compiled for it.
+//! one lives as long as a snapshot or a plugin that was made with it.
 
 use wasmtime::{Engine, EngineWeak};
 
@@ -23,8 +23,6 @@ pub enum EngineError {
 /// Those that are alive.
 pub struct Engines {
     ticker: Ticker,
-    /// The newest.
-    last: Option<(PoolSize, Engine)>,
     /// All with the address space they reserve.
     all: Vec<(EngineWeak, u64)>,
 }
@@ -33,14 +31,11 @@ pub struct Engines {
 
 impl Engines {
     pub fn new(ticker: Ticker) -> Self {
-        Self { ticker, last: None, all: Vec::new() }
+        Self { ticker, all: Vec::new() }
     }
 
-    /// The newest where its pool is large enough, or else a new one.
-    pub fn get(&mut self, size: PoolSize) -> Result<Engine, EngineError> {
-        if let Some((_, engine)) = self.last.as_ref().filter(|(last, _)| last.holds(&size)) {
-            return Ok(engine.clone());
-        }
+    /// A new one. It ends with its last user: a configuration that is refused leaves nothing of it behind.
+    pub fn make(&mut self, size: PoolSize) -> Result<Engine, EngineError> {
         let wanted = size.reserved_bytes();
         let held = self.held_bytes();
         if held.saturating_add(wanted) > RESERVED_BYTES_MAX {
@@ -50,15 +45,7 @@ impl Engines {
         if !self.ticker.advance(&engine) {
             return Err(EngineError::Failed("the thread that interrupts plugins is gone".to_owned()));
         }
-        if self.last.is_some() {
-            tracing::info!(
-                instances_max = size.instances_max,
-                memory_bytes_max = size.memory_bytes_max,
-                "a larger pool of plugin instances was made"
-            );
-        }
         self.all.push((engine.weak(), wanted));
-        self.last = Some((size, engine.clone()));
         Ok(engine)
     }
 
@@ -81,15 +68,12 @@ mod tests {
     const SMALL: PoolSize = PoolSize { instances_max: 4, memory_bytes_max: 1 << 16 };
 
     #[test]
-    fn an_engine_is_made_when_a_larger_pool_is_needed_and_gone_with_its_last_user() {
+    fn an_engine_is_gone_with_its_last_user() {
         let mut engines = Engines::new(Ticker::start().unwrap());
-        let first = engines.get(SMALL).unwrap();
-        assert!(Engine::same(&first, &engines.get(PoolSize { instances_max: 2, ..SMALL }).unwrap()));
-        let larger = PoolSize { memory_bytes_max: 1 << 20, ..SMALL };
-        let second = engines.get(larger).unwrap();
+        let first = engines.make(SMALL).unwrap();
+        let second = engines.make(PoolSize { memory_bytes_max: 1 << 20, ..SMALL }).unwrap();
         assert!(!Engine::same(&first, &second));
         assert_eq!(engines.held_bytes(), 4 * ((1 << 16) + (1 << 20)));
-        assert!(Engine::same(&second, &engines.get(SMALL).unwrap()));
         drop(first);
         // The thread that advances its epoch holds it for moments.
         while engines.held_bytes() > 4 << 20 {
@@ -100,9 +84,9 @@ mod tests {
     #[test]
     fn what_does_not_fit_the_address_space_is_refused_with_what_holds_it() {
         let mut engines = Engines::new(Ticker::start().unwrap());
-        let engine = engines.get(SMALL).unwrap();
+        let engine = engines.make(SMALL).unwrap();
         engines.all.push((engine.weak(), RESERVED_BYTES_MAX - (1 << 30)));
-        let error = engines.get(PoolSize { instances_max: 32, memory_bytes_max: 1 << 30 }).unwrap_err();
+        let error = engines.make(PoolSize { instances_max: 32, memory_bytes_max: 1 << 30 }).unwrap_err();
         assert!(error.to_string().contains("need a pool of 32 GiB of address space"), "{error}");
         assert!(error.to_string().contains("hold pools of 98303 GiB"), "{error}");
     }

@@ -11,6 +11,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use super::cache::{Cache, Key};
+use super::engine::PoolSize;
 use super::exports::{Configure, Exports, Function, Mismatch};
 use super::grants::{self, Environment, Reach};
 use super::host;
@@ -124,24 +125,36 @@ pub enum LoadErrorKind {
 /// Loads plugins for one engine.
 pub struct Loader {
     engine: Engine,
+    pool: PoolSize,
     linker: Linker<State>,
     limits: Arc<Limits>,
     workers: usize,
-    cache: Option<Cache>,
+    cache: Option<Arc<Cache>>,
 }
 
 // === impl Loader ===
 
 impl Loader {
+    /// `pool`: the engine's.
     pub fn new(
         engine: Engine,
+        pool: PoolSize,
         limits: Arc<Limits>,
         workers: usize,
-        cache: Option<Cache>,
+        cache: Option<Arc<Cache>>,
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&engine);
         host::link(&mut linker)?;
-        Ok(Self { engine, linker, limits, workers, cache })
+        Ok(Self { engine, pool, linker, limits, workers, cache })
+    }
+
+    /// The same for another engine.
+    pub fn successor(&self, engine: Engine, pool: PoolSize) -> wasmtime::Result<Self> {
+        Self::new(engine, pool, Arc::clone(&self.limits), self.workers, self.cache.clone())
+    }
+
+    pub fn pool(&self) -> PoolSize {
+        self.pool
     }
 
     pub(super) fn engine(&self) -> &Engine {

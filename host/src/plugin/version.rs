@@ -51,10 +51,6 @@ impl Plugin {
 // === impl Loader ===
 
 impl Loader {
-    pub fn is_for(&self, engine: &Engine) -> bool {
-        Engine::same(self.engine(), engine)
-    }
-
     /// The one of `in_service` that `config` still describes, or a new one.
     pub async fn load_or_keep(
         &self,
