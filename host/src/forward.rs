@@ -78,6 +78,8 @@ enum Sent {
     Refused,
     /// Perhaps all of it: the connection was lost.
     Unknown,
+    /// Perhaps all of it: it gave this request up, and the connection goes on.
+    Reset,
     /// The server is there, and did something else than to answer.
     Enough,
 }
@@ -91,7 +93,7 @@ impl Unanswered {
         let is_well = match self.sent {
             Sent::Nothing | Sent::Unknown => was_idle,
             Sent::Refused => true,
-            Sent::Enough => false,
+            Sent::Reset | Sent::Enough => false,
         };
         !is_well && self.error.is_servers()
     }
@@ -101,10 +103,10 @@ impl Unanswered {
         let may = match self.sent {
             Sent::Nothing => true,
             Sent::Refused => body.is_untouched(),
-            Sent::Unknown => idempotent && body.is_untouched(),
+            Sent::Unknown | Sent::Reset => idempotent && body.is_untouched(),
             Sent::Enough => false,
         };
-        // Each of those connections ends this way but once.
+        // Such a connection ends but once, and only one is excused for it.
         let was_idle = was_idle && matches!(self.sent, Sent::Nothing | Sent::Unknown);
         // It is the connection that takes no more; or there is nobody else.
         let same = self.sent == Sent::Refused && (self.error.is_leaving() || !attempts.may_retry());
@@ -165,7 +167,7 @@ pub async fn ask<'a>(
             (Err(_), Some(refusal)) => break refusal,
             (Err(error), None) => return Err(error.into()),
         };
-        let was_idle = link.was_idle();
+        let was_idle = attempts.excuse(&link);
         let mut request = outgoing(server).map(|()| body.lend());
         if takes_trailers && matches!(link, Link::Shared(_)) {
             request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
@@ -189,7 +191,7 @@ pub async fn ask<'a>(
                     server.failed();
                 }
                 match unanswered.again(was_idle, idempotent, &body, &attempts) {
-                    Again::SameServer => attempts.again(server, serving),
+                    Again::SameServer => attempts.again(server, serving, was_idle),
                     Again::OtherServer => {
                         let error = &unanswered.error;
                         tracing::warn!(upstream = %upstream.name, server = %server.address, %error, "request sent to another server");
@@ -267,10 +269,11 @@ async fn send_stream(
     progress: &Progress,
 ) -> Result<Answered, Unanswered> {
     let unanswered = |error: NoAnswer| {
-        let sent = match (error.is_refusal(), error.is_loss()) {
-            (true, _) => Sent::Refused,
-            (false, true) => Sent::Unknown,
-            (false, false) => Sent::Enough,
+        let sent = match &error {
+            error if error.is_refusal() => Sent::Refused,
+            error if error.is_reset() => Sent::Reset,
+            error if error.is_loss() => Sent::Unknown,
+            _ => Sent::Enough,
         };
         Unanswered { error: error.into(), sent }
     };

@@ -158,6 +158,28 @@ fn a_reset_costs_no_idempotent_request() {
     });
 }
 
+/// The connection had idled, and goes on: it is the server that failed, and not for want of use.
+#[test]
+fn a_request_that_is_reset_each_time_is_not_sent_for_ever() {
+    run(async {
+        let upstream = Http2Upstream::start().await;
+        let proxy = proxy(upstream.address(), "max-fails = 1", "").await;
+        let mut client = Wire::send_to(proxy.address(), GET).await;
+        let mut wire = upstream.next().await;
+        wire.request().await.answer("ok");
+        assert_eq!(client.response().await.text(), "ok");
+        client.send(GET).await;
+        wire.request().await.reset(Reason::INTERNAL_ERROR);
+        assert_eq!(client.response().await.status(), 502);
+        proxy.log().line(&["passed over"]).await;
+        client.send(&GET.replace(" / ", " /next ")).await;
+        let asked = wire.request().await;
+        assert_eq!(asked.path(), "/next");
+        asked.answer("ok");
+        assert_eq!(client.response().await.text(), "ok");
+    });
+}
+
 #[test]
 fn a_connection_that_its_server_closed_while_it_idled_costs_no_idempotent_request() {
     run(async {

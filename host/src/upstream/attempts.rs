@@ -20,6 +20,8 @@ pub struct Attempts<'a> {
     tried: Vec<usize>,
     /// A server that is to be tried once more.
     again: Option<(&'a Arc<Server>, Serving)>,
+    /// A connection to the last server was lost that had idled: that is no excuse for the next.
+    is_excused: bool,
     /// What is left of the route's `connect`.
     connect_left: Duration,
     /// How often it was sent.
@@ -68,6 +70,7 @@ impl Upstream {
             preamble,
             tried: Vec::new(),
             again: None,
+            is_excused: false,
             connect_left: connect,
             sent: 0,
             since: None,
@@ -105,9 +108,16 @@ impl<'a> Attempts<'a> {
         self.connect(|_| None, fresh).await
     }
 
-    /// Try the same server again: it is the connection that was at its end.
-    pub fn again(&mut self, server: &'a Arc<Server>, serving: Serving) {
+    /// Try the same server again: it is the connection that was at its end, where `was_idle` because it had idled.
+    pub fn again(&mut self, server: &'a Arc<Server>, serving: Serving, was_idle: bool) {
         self.again = Some((server, serving));
+        self.is_excused |= was_idle;
+    }
+
+    /// Whether it says nothing of the server if this is lost. Once: a connection that others share may well have idled
+    /// each time anew, and a request that ends it each time is not to be sent for ever.
+    pub fn excuse(&self, link: &Link) -> bool {
+        link.was_idle() && !self.is_excused
     }
 
     /// The request is sent.
@@ -147,6 +157,7 @@ impl<'a> Attempts<'a> {
                     let picked = picked.map_err(|error| failed.take().unwrap_or(error))?;
                     let Picked { at, server, serving, others } = picked;
                     self.tried.push(at);
+                    self.is_excused = false;
                     if self.preamble.is_empty()
                         && let Some(link) = kept(server)
                     {

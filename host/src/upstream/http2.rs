@@ -173,6 +173,11 @@ impl NoAnswer {
         error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
     }
 
+    /// Whether it is this request alone that the server gave up, as some do when they fail.
+    pub fn is_reset(&self) -> bool {
+        matches!(self, Self::Http2(error) if error.is_remote() && error.is_reset())
+    }
+
     /// Whether it is the connection that takes no more, and not the server.
     pub fn is_leaving(&self) -> bool {
         matches!(self, Self::Http2(error) if error.is_remote() && error.is_go_away())
