@@ -187,8 +187,8 @@ async fn accept(socket: TcpListener, listener: Rc<RefCell<Arc<Listener>>>, worke
             continue;
         };
         let Ok(stream) = stream.into_std() else { continue };
-        worker.load.fetch_add(1, Ordering::Relaxed);
-        let accepted = Accepted { stream, client, listener: Arc::clone(&listener.borrow()) };
+        let accepted =
+            Accepted { stream, client, listener: Arc::clone(&listener.borrow()), held: worker.hold() };
         if worker.connections.send(accepted).await.is_err() {
             // Never the one with the fewest again.
             worker.load.store(usize::MAX / 2, Ordering::Relaxed);
@@ -203,4 +203,42 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::net::TcpStream;
+    use tokio::runtime::LocalRuntime;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::workers::connections;
+
+    #[test]
+    fn what_no_worker_takes_is_not_counted_when_accepting_ends() {
+        let test = async {
+            let (sender, mut accepted) = mpsc::channel(1);
+            let (swaps, _swapped) = mpsc::channel(1);
+            let load = Arc::<AtomicUsize>::default();
+            let workers = Rc::new(vec![Handle { connections: sender, swaps, load }]);
+            let socket = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = socket.local_addr().unwrap();
+            let config = Arc::new(config::Listener::new(address));
+            let listener = Rc::new(RefCell::new(Arc::new(Listener { config, acceptor: None })));
+            let accepting = spawn_local(accept(socket, listener, Rc::clone(&workers)));
+            let _first = TcpStream::connect(address).await.unwrap();
+            let _second = TcpStream::connect(address).await.unwrap();
+            while connections(&workers) < 2 {
+                tokio::task::yield_now().await;
+            }
+            accepting.abort();
+            drop(accepting.await);
+            assert_eq!(connections(&workers), 1);
+            drop(accepted.recv().await);
+            assert_eq!(connections(&workers), 0);
+        };
+        LocalRuntime::new().unwrap().block_on(test);
+    }
 }

@@ -30,6 +30,8 @@ pub struct Accepted {
     pub stream: std::net::TcpStream,
     pub client: SocketAddr,
     pub listener: Arc<Listener>,
+    /// From now on, so that it counts as one of the worker's while it waits, and no more if it is never taken.
+    pub held: Held,
 }
 
 /// A worker as others see it.
@@ -68,7 +70,6 @@ fn start_one(
     let (connections, accepted) = mpsc::channel(HANDED_OVER_MAX);
     let (swaps, swapped) = mpsc::channel(SWAPS_WAITING_MAX);
     let load = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&load);
     let (started, starting) = std::sync::mpsc::channel();
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         // What a worker owns is made in its own thread, and never leaves it.
@@ -82,17 +83,16 @@ fn start_one(
             tokio::task::spawn_local(pass_drain_on(Rc::clone(&worker), drain));
             tokio::task::spawn_local(Arc::clone(&worker.snapshot().store).serve(worker.index));
             tokio::task::spawn_local(spread_swaps(Rc::clone(&worker), swapped));
-            work(worker, accepted, counted).await;
+            work(worker, accepted).await;
         });
     })?;
     starting.recv().map_err(io::Error::other)??;
     Ok(Handle { connections, swaps, load })
 }
 
-async fn work(worker: Rc<Worker>, mut accepted: mpsc::Receiver<Accepted>, load: Arc<AtomicUsize>) {
-    while let Some(Accepted { stream, client, listener }) = accepted.recv().await {
+async fn work(worker: Rc<Worker>, mut accepted: mpsc::Receiver<Accepted>) {
+    while let Some(Accepted { stream, client, listener, held }) = accepted.recv().await {
         let worker = Rc::clone(&worker);
-        let held = Held(Arc::clone(&load));
         let stream = stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream));
         tokio::task::spawn_local(async move {
             match stream {
@@ -113,6 +113,14 @@ async fn pass_drain_on(worker: Rc<Worker>, mut drain: watch::Receiver<Drain>) {
 async fn spread_swaps(worker: Rc<Worker>, mut swaps: mpsc::Receiver<Swap>) {
     while let Some(swap) = swaps.recv().await {
         tokio::task::spawn_local(Rc::clone(&worker.swaps).spread(swap));
+    }
+}
+
+impl Handle {
+    /// Count one more connection of this worker's.
+    pub fn hold(&self) -> Held {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        Held(Arc::clone(&self.load))
     }
 }
 
