@@ -66,7 +66,7 @@ async fn serve(preparer: Preparer) -> Result<(), ServerError> {
     };
     let snapshot = snapshot?;
     let server = snapshot.config.server.clone();
-    let _pid_file = server.pid_file.as_deref().map(PidFile::take).transpose()?;
+    let pid_file = server.pid_file.as_deref().map(PidFile::take).transpose()?;
     let snapshot = Arc::new(ArcSwap::from_pointee(*snapshot));
     tokio::task::spawn_local(usage::report_on_signal(Arc::clone(&snapshot.load().loaded)));
     let (drain, draining) = watch::channel(Drain::No);
@@ -75,6 +75,8 @@ async fn serve(preparer: Preparer) -> Result<(), ServerError> {
     let mut service = Service::start(snapshot, Rc::clone(&workers), preparer, files)?;
     let end = reload_until_end(&mut service, &mut signals).await;
     service.close().await;
+    // The addresses are free, and so is the file: a successor need not wait for the last session.
+    drop(pid_file);
     let until = begin_draining(end, service.shutdown_grace(), &drain);
     wait_for_workers(&workers, until, &mut signals).await;
     // Slots of sessions that have just ended are free at once, not when their lease is over.

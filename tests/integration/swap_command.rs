@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use sluicegate_tests::{Finished, Proxy, Upstream, eventually, run, sluicegate};
+use sluicegate_tests::{
+    Finished, Proxy, RawUpstream, Session, Upstream, eventually, run, scratch, sluicegate,
+};
 
 use crate::swap_config::{Versioned, version_at};
 
@@ -88,5 +90,25 @@ fn the_file_is_there_as_long_as_the_process() {
         let nobody = reload(&proxy, &["--pid-file", "sluicegate.pid"]).await;
         assert_eq!(nobody.code, Some(1), "{}", nobody.stderr);
         assert!(nobody.stderr.contains("no process that runs holds it"), "{}", nobody.stderr);
+    });
+}
+
+#[test]
+fn a_successor_can_take_the_file_when_draining_has_begun() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let folder = scratch();
+        let file = folder.path().join("sluicegate.pid");
+        let keys = format!("pid-file = {file:?}\nshutdown-grace = \"60s\"");
+        let start = async || Proxy::to(upstream.address()).server(&keys).start().await;
+        let mut first = start().await;
+        let session = Session::open(&first, &upstream).await;
+        first.terminate().await;
+        first.log().line(&["draining"]).await;
+        let second = start().await;
+        first.assert_running();
+        drop(session);
+        assert_eq!(first.ended().await.code(), Some(0));
+        assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n", second.process_id()));
     });
 }

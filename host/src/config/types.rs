@@ -48,8 +48,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// `plugin-cache`: where compiled plugins are kept. Default: the user's or the service's cache folder.
     pub plugin_cache: PluginCache,
-    /// `pid-file`: where this process's number is written, for as long as it runs; a start is refused while another process
-    /// has the file. Default: none; nginx's `pid`.
+    /// `pid-file`: where this process's number is written, until it drains; a start is refused while another process has
+    /// the file. Default: none; nginx's `pid`.
     pub pid_file: Option<PathBuf>,
     /// `watch`: how often the configuration file and the plugins' files are looked at; what was the same twice and is not
     /// what is in service is loaded, as by SIGHUP. Default: not; at least 100 ms.
