@@ -18,9 +18,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certificates::{FileError, Reason, Resolver, load_authorities};
 use super::identity::ClientCertificate;
-use super::provider;
 use super::stream::TlsStream;
+use super::{provider, reload};
 use crate::config::{ClientCertificates, Tls, TlsVersion};
+use crate::file_stamp::Stamp;
 use crate::leg::Leg;
 
 const HTTP_2: &[u8] = b"h2";
@@ -47,6 +48,8 @@ pub struct Current {
     /// Whose client certificates are believed.
     authorities: Vec<TrustAnchor<'static>>,
     resumption: Resumption,
+    /// Of the files it was made of, when they were read.
+    stamps: Vec<Stamp>,
 }
 
 /// What clients resume sessions by.
@@ -104,6 +107,10 @@ impl Acceptor {
         &self.tls
     }
 
+    pub(super) fn stamps(&self) -> Vec<Stamp> {
+        self.current.load().stamps.clone()
+    }
+
     /// Make the handshake, if it takes no longer than `time_max`.
     pub async fn accept(&self, stream: TcpStream, time_max: Duration) -> Result<Established, HandshakeError> {
         let accepted = timeout(time_max, self.handshake(stream)).await;
@@ -142,6 +149,7 @@ impl Current {
             let file = tls.certificates.first().map(|pair| pair.certificate.clone()).unwrap_or_default();
             FileError { file, reason: Reason::Unusable(error.to_string()) }
         };
+        let stamps = reload::stamps(tls);
         let resolver = Resolver::load(&tls.certificates)?;
         let (verifier, authorities) = match &tls.client_certificates {
             Some(clients) => verifier(clients)?,
@@ -164,7 +172,7 @@ impl Current {
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         config.ticketer = Arc::clone(&resumption.tickets);
         config.session_storage = Arc::clone(&resumption.sessions);
-        Ok(Self { config: Arc::new(config), authorities, resumption })
+        Ok(Self { config: Arc::new(config), authorities, resumption, stamps })
     }
 }
 
