@@ -130,8 +130,7 @@ impl Snapshot {
     }
 }
 
-/// The same one where it is to be the same, with its turns and the connections that wait for requests. Over TLS it is made
-/// anew, as its files may be others.
+/// The same one where it is to be the same and its files are, with its turns and the connections that wait for requests.
 fn load_upstream(
     config: &config::Upstream,
     servers: &Registry,
@@ -139,9 +138,13 @@ fn load_upstream(
 ) -> Result<Arc<Upstream>, tls::ConnectorError> {
     let connector = config.tls.as_ref().map(|tls| Connector::load(tls).map(Arc::new)).transpose()?;
     let known = before.and_then(|before| before.upstreams.iter().find(|known| known.config == *config));
-    Ok(match known.filter(|_| connector.is_none()) {
+    let same_files = |known: &&Arc<Upstream>| match (&known.connector, &connector) {
+        (Some(known), Some(connector)) => known.has_files_of(connector),
+        (known, connector) => known.is_none() && connector.is_none(),
+    };
+    Ok(match known.filter(same_files) {
         Some(known) => Arc::clone(known),
-        None => Arc::new(Upstream::new(config, connector.as_ref(), servers)),
+        None => Arc::new(Upstream::new(config, connector, servers)),
     })
 }
 

@@ -202,6 +202,39 @@ fn connections_over_tls_are_kept() {
 }
 
 #[test]
+fn connections_are_kept_over_a_reload_unless_the_files_are_others() {
+    run(async {
+        let files = TlsFiles::new();
+        let server = TlsServer::start(&files.authority, &["127.0.0.1"]).await;
+        let proxy = start(&server, &ca(&files)).await;
+        let mut client = Wire::connect(proxy.address()).await;
+        let answer = async |wire: &mut Wire| {
+            wire.request().await.unwrap();
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        };
+        let first = async {
+            let mut wire = server.next().await.unwrap();
+            answer(&mut wire).await;
+            wire
+        };
+        let (mut wire, response) = tokio::join!(first, client.ask(REQUEST));
+        assert_eq!(response.status(), 200);
+
+        // Written anew, and the same.
+        fs::write(files.path("ca.pem"), files.authority.pem()).unwrap();
+        proxy.reload().await;
+        let ((), response) = tokio::join!(answer(&mut wire), client.ask(REQUEST));
+        assert_eq!(response.status(), 200);
+
+        fs::write(files.path("ca.pem"), Authority::new("Other CA").pem()).unwrap();
+        proxy.reload().await;
+        let (response, refused) = tokio::join!(client.ask(REQUEST), server.next());
+        assert!(refused.is_err());
+        assert_eq!(response.status(), 502);
+    });
+}
+
+#[test]
 fn health_is_asked_for_over_tls() {
     run(async {
         let files = TlsFiles::new();

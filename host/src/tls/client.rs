@@ -7,7 +7,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -45,19 +45,32 @@ pub struct Connector {
     http2: Arc<ClientConfig>,
     /// `server-name`, where it is not each server's own.
     name: Option<ServerName<'static>>,
+    files: Files,
+}
+
+/// What was in the files it is made of. (A key belongs to its certificate, which is checked.)
+#[derive(Debug, PartialEq, Eq)]
+struct Files {
+    /// Empty where servers are not verified.
+    roots: Vec<TrustAnchor<'static>>,
+    /// What the proxy shows, with those it was issued by.
+    chain: Vec<CertificateDer<'static>>,
 }
 
 // === impl Connector ===
 
 impl Connector {
     pub fn load(tls: &UpstreamTls) -> Result<Self, ConnectorError> {
+        let (verifier, roots) = verifier(tls)?;
         let builder =
             ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-        let builder = builder.dangerous().with_custom_certificate_verifier(verifier(tls)?);
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut chain = Vec::new();
         let mut config = match &tls.certificate {
             None => builder.with_no_client_auth(),
             Some(pair) => {
                 let key = load_key(pair)?;
+                chain.clone_from(&key.cert);
                 builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)))
             }
         };
@@ -68,7 +81,12 @@ impl Connector {
             let name = bare(name);
             ServerName::try_from(name.to_owned()).map_err(|_| ConnectorError::Name(name.to_owned()))
         });
-        Ok(Self { http1: Arc::new(config), http2, name: name.transpose()? })
+        Ok(Self { http1: Arc::new(config), http2, name: name.transpose()?, files: Files { roots, chain } })
+    }
+
+    /// Whether the files of one and the other say the same.
+    pub fn has_files_of(&self, other: &Self) -> bool {
+        self.files == other.files
     }
 
     /// The handshake with the server at `address`, which is `HOST:PORT`. HTTP/2 it must agree to (RFC 9113 §3.2); one
@@ -101,16 +119,20 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-fn verifier(tls: &UpstreamTls) -> Result<Arc<dyn ServerCertVerifier>, ConnectorError> {
+type Verifier = (Arc<dyn ServerCertVerifier>, Vec<TrustAnchor<'static>>);
+
+fn verifier(tls: &UpstreamTls) -> Result<Verifier, ConnectorError> {
     if !tls.verify {
         tracing::warn!("an upstream's servers are not verified, as its tls has verify = false");
-        return Ok(Arc::new(Anybody(provider())));
+        return Ok((Arc::new(Anybody(provider())), Vec::new()));
     }
     let roots = match &tls.ca {
         Some(file) => load_authorities(file)?,
         None => system_roots()?,
     };
-    Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()?)
+    let roots = Arc::new(roots);
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider()).build()?;
+    Ok((verifier, roots.roots.clone()))
 }
 
 /// Those the system's administrator trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.

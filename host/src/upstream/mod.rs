@@ -46,6 +46,8 @@ pub use self::watch::{Watch, watch};
 pub struct Upstream {
     pub name: Arc<str>,
     pub config: config::Upstream,
+    /// For those of its servers that speak TLS.
+    pub connector: Option<Arc<Connector>>,
     servers: Vec<Arc<Server>>,
     sticky: Option<Sticky>,
     /// Servers are chosen one at a time, so that counts are what was decided by.
@@ -107,12 +109,11 @@ enum Unavailable {
 // === impl Upstream ===
 
 impl Upstream {
-    /// `connector`: for those of its servers that speak TLS.
-    pub fn new(config: &config::Upstream, connector: Option<&Arc<Connector>>, registry: &Registry) -> Self {
+    pub fn new(config: &config::Upstream, connector: Option<Arc<Connector>>, registry: &Registry) -> Self {
         let line = registry.line(&config.name);
         let server = |server: &config::UpstreamServer| {
             let state = registry.state(&config.name, server, &line);
-            Arc::new(Server::new(server, config, connector, state))
+            Arc::new(Server::new(server, config, connector.as_ref(), state))
         };
         let sticky = config.sticky.as_ref().map(|sticky| Sticky::new(sticky, config, registry.secret()));
         let turns = Turns::new(config.servers.len());
@@ -123,6 +124,7 @@ impl Upstream {
             book: Mutex::new(Book { turns, candidates: Vec::new() }),
             line,
             config: config.clone(),
+            connector,
         }
     }
 
