@@ -226,6 +226,34 @@ fn an_answer_that_is_reset_is_broken_off() {
     });
 }
 
+/// What was on its way when they left is no error of the server's.
+#[test]
+fn clients_that_leave_do_not_end_the_connection_of_others() {
+    const CLIENTS: usize = 100;
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = proxy(upstream.address(), "", "").await;
+        let mut stays = Wire::send_to(proxy.address(), GET).await;
+        let mut server = next(&upstream).await;
+        let stays_at = request(&mut server).await;
+        let mut late = Vec::new();
+        for _ in 0..CLIENTS {
+            let client = Wire::send_to(proxy.address(), GET).await;
+            let stream = request(&mut server).await;
+            client.reset();
+            assert_eq!(server.frame_of(RawHttp2::RST_STREAM).await.stream, stream);
+            let head = RawFrame::block(&[(":status", "200")]);
+            late.push(RawFrame::new(RawHttp2::HEADERS, RawHttp2::END_HEADERS, stream, head));
+            late.extend((0..20).map(|_| RawFrame::new(RawHttp2::DATA, 0, stream, "late")));
+        }
+        send(&mut server, &late).await;
+        send(&mut server, &[RawFrame::new(RawHttp2::PING, 0, 0, *b"12345678")]).await;
+        while server.frame_of(RawHttp2::PING).await.flags != RawHttp2::ACK {}
+        send(&mut server, &[ok(stays_at)]).await;
+        assert_eq!(stays.response().await.status(), 204);
+    });
+}
+
 #[test]
 fn a_head_that_is_too_large_is_no_answer() {
     run(async {

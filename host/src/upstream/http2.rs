@@ -43,6 +43,12 @@ const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (STREAMS_MAX as u32 +
 const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// The head of an answer, as HPACK counts it: as much as a client's request may have.
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// Streams that clients gave up, and for how long it is known that what still comes for them is no error: each frame for one
+/// that is forgotten counts as one. They share the connection with others, whose it is as well.
+const RESETS_MAX: usize = 4_096;
+const RESET_TIME: Duration = Duration::from_secs(30);
+/// Errors of a server in one connection's life, for what is forgotten nevertheless.
+const ERRORS_MAX: usize = 65_536;
 /// How long the end of an answer may come after the last of it.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection has to answer a PING once a server's silence has made it suspect.
@@ -146,6 +152,9 @@ fn settings() -> Builder {
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEAD_BYTES_MAX)
+        .max_concurrent_reset_streams(RESETS_MAX)
+        .reset_stream_duration(RESET_TIME)
+        .max_local_error_reset_streams(Some(ERRORS_MAX))
         .max_send_buffer_size(SEND_BUFFER_BYTES_MAX);
     builder
 }
