@@ -2,8 +2,8 @@
 //!
 //! - Instances come from a pool reserved at start, with memory images mapped copy-on-write: making one is
 //!   some page-table work.
-//! - Calls run on fibers and the engine's epoch advances every [`TICK`] (the [`Ticker`] sees to that), so a long call yields its worker at
-//!   each tick and is ended when its budget is used up.
+//! - The engine's epoch advances every [`TICK`] (the [`Ticker`] sees to that), and a guest is looked at then: a long call
+//!   yields its worker where it runs on a fiber, and is ended when its budget is used up ([`super::way`]).
 //! - The component model's own concurrency is off: hooks are plain functions, and calls cost half without it.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -45,6 +45,11 @@ pub struct Ticker {
 
 /// Make an engine, to be given to the [`Ticker`].
 pub fn new(pool: PoolSize) -> wasmtime::Result<Engine> {
+    Engine::new(&config(pool))
+}
+
+/// What engines are made with.
+pub fn config(pool: PoolSize) -> Config {
     let mut config = Config::new();
     config.concurrency_support(false);
     config.epoch_interruption(true);
@@ -54,7 +59,7 @@ pub fn new(pool: PoolSize) -> wasmtime::Result<Engine> {
     config.memory_guard_size(GUARD_BYTES);
     config.guard_before_linear_memory(false);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(pool)));
-    Engine::new(&config)
+    config
 }
 
 // === impl Ticker ===
