@@ -497,6 +497,49 @@ fn a_server_that_never_speaks_is_too_slow() {
     });
 }
 
+/// Whose time to connect is over leaves the connection to those who wait longer.
+#[test]
+fn one_without_patience_fails_nobody_else() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let text = config::listener("")
+            + &config::upstream("app", &[upstream.address()], "http-version = \"2\"\nmax-fails = 0")
+            + &config::route("app", "path = \"/soon\"\ntimeouts = { connect = \"500ms\" }")
+            + &config::route("app", "timeouts = { connect = \"20s\" }");
+        let proxy = Proxy::start(&(String::from("[server]\nworkers = 1\n") + &text)).await;
+        let mut hasty = Wire::send_to(proxy.address(), &GET.replace(" / ", " /soon ")).await;
+        let mut server = RawHttp2 { wire: upstream.next().await };
+        let mut patient = Wire::send_to(proxy.address(), GET).await;
+        assert_eq!(hasty.response().await.status(), 504);
+        server.wire.take(RawHttp2::PREFACE.len()).await;
+        send(&mut server, &[RawFrame::new(RawHttp2::SETTINGS, 0, 0, [])]).await;
+        let stream = request(&mut server).await;
+        send(&mut server, &[ok(stream)]).await;
+        assert_eq!(patient.response().await.status(), 204);
+    });
+}
+
+/// Who waits while no further connection is tried is the one to try it.
+#[test]
+fn a_further_connection_that_failed_is_tried_again() {
+    run(async {
+        let upstream = RawUpstream::start().await;
+        let proxy = proxy(upstream.address(), "max-fails = 0", "timeouts = { connect = \"20s\" }").await;
+        let _long = Wire::send_to(proxy.address(), GET).await;
+        let mut server = RawHttp2 { wire: upstream.next().await };
+        server.wire.take(RawHttp2::PREFACE.len()).await;
+        let one = [&[0, 3][..], &1_u32.to_be_bytes()].concat();
+        send(&mut server, &[RawFrame::new(RawHttp2::SETTINGS, 0, 0, one)]).await;
+        request(&mut server).await;
+        let mut waiting = Wire::send_to(proxy.address(), GET).await;
+        drop(upstream.next().await);
+        let mut further = next(&upstream).await;
+        let stream = request(&mut further).await;
+        send(&mut further, &[ok(stream)]).await;
+        assert_eq!(waiting.response().await.status(), 204);
+    });
+}
+
 #[test]
 fn what_was_cut_off_with_all_its_requests_is_one_failure_for_each() {
     run(async {

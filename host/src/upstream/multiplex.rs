@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::http2::{self, Connection, Driver, Lane};
 use super::server::ServerId;
 use super::{ConnectError, Server};
-use crate::config::{HttpVersion, UpstreamKeepAlive};
+use crate::config::{HttpVersion, Timeouts, UpstreamKeepAlive};
 
 /// Connections of a worker to one server, where it allows each only few streams.
 const CONNECTIONS_MAX: usize = 16;
@@ -43,6 +43,8 @@ pub struct Group {
     failure: RefCell<Option<Failure>>,
     /// How many requests wait for a stream.
     waiting: Cell<usize>,
+    /// Until when the most patient of them waits.
+    patience: Cell<Instant>,
     /// Held by the first of them; the others get it in the order they came.
     first: Mutex<()>,
     /// A word for the first.
@@ -78,7 +80,8 @@ impl Shared {
         {
             return Ok(lane);
         }
-        let lane = timeout_at(until, group.wait(server, until)).await;
+        group.patience.set(group.patience.get().max(until));
+        let lane = timeout_at(until, group.wait(server)).await;
         lane.unwrap_or_else(|_| Err(group.in_vain(server)))
     }
 
@@ -114,6 +117,7 @@ impl Group {
             dials: Cell::new(0),
             failure: RefCell::new(None),
             waiting: Cell::new(0),
+            patience: Cell::new(Instant::now()),
             first: Mutex::default(),
             changed: Notify::new(),
         }
@@ -133,7 +137,7 @@ impl Group {
         connections.iter().find(|connection| connection.has_room()).map(|connection| connection.lane(self))
     }
 
-    async fn wait(self: &Rc<Self>, server: &Arc<Server>, until: Instant) -> Result<Lane, ConnectError> {
+    async fn wait(self: &Rc<Self>, server: &Arc<Server>) -> Result<Lane, ConnectError> {
         let _waiting = Waiting::new(self);
         let arrived = self.dials.get();
         let _first = self.first.lock().await;
@@ -144,9 +148,14 @@ impl Group {
             if let Some(error) = self.failure_since(arrived) {
                 return Err(failed(server, error));
             }
-            self.grow(server, until);
+            let rest = self.grow(server);
             // A word that came since then is kept for this.
-            self.changed.notified().await;
+            let changed = self.changed.notified();
+            match rest {
+                // Whether it came or not: it is time to look again.
+                Some(rest) => drop(timeout_at(rest, changed).await),
+                None => changed.await,
+            }
         }
     }
 
@@ -158,18 +167,25 @@ impl Group {
         is_alone.then(|| io::Error::new(failure.kind, failure.text.clone()))
     }
 
-    /// Open another connection, one at a time.
-    fn grow(self: &Rc<Self>, server: &Arc<Server>, until: Instant) {
+    /// Open another connection, one at a time; or say when one may be tried.
+    fn grow(self: &Rc<Self>, server: &Arc<Server>) -> Option<Instant> {
         let count = self.connections.borrow().len();
-        let failed = self.failure.borrow().as_ref().map(|failure| failure.at);
-        let rests = count > 0 && failed.is_some_and(|at| at.elapsed() < REST);
-        if !rests && count < CONNECTIONS_MAX && !self.is_dialling.replace(true) {
-            tokio::task::spawn_local(Rc::clone(self).dial(Arc::clone(server), until));
+        if count >= CONNECTIONS_MAX || self.is_dialling.get() {
+            return None;
         }
+        let rest = self.failure.borrow().as_ref().map(|failure| failure.at + REST);
+        let rest = rest.filter(|rest| count > 0 && *rest > Instant::now());
+        if rest.is_none() {
+            self.is_dialling.set(true);
+            tokio::task::spawn_local(Rc::clone(self).dial(Arc::clone(server)));
+        }
+        rest
     }
 
-    /// Open a connection and see it through, whoever asked for it first.
-    async fn dial(self: Rc<Self>, server: Arc<Server>, until: Instant) {
+    /// Open a connection and see it through, whoever asked for it first: that one has no time to wait says nothing of the
+    /// others, or of the server.
+    async fn dial(self: Rc<Self>, server: Arc<Server>) {
+        let until = self.patience.get().max(Instant::now() + Timeouts::default().connect);
         let opened = open(&server, until).await;
         self.is_dialling.set(false);
         self.dials.set(self.dials.get() + 1);
