@@ -1,15 +1,27 @@
 //! The line in which requests wait while all servers of an upstream are full (nginx's `queue`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{self, Arc, PoisonError, Weak};
 
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
 use crate::config;
 
-/// Shared by all workers, and by one snapshot with the next.
+/// Whoever is to be told of room with an upstream's servers. Shared by all workers, and by one snapshot with the next, as
+/// those servers are.
 #[derive(Debug, Default)]
+pub struct Lines {
+    /// In all of them.
+    waiting: AtomicUsize,
+    lines: sync::Mutex<Vec<Weak<Line>>>,
+}
+
+/// The line of one snapshot, shared by all workers. Those who stand in another may look for other servers, so nobody waits
+/// behind them.
+#[derive(Debug)]
 pub struct Line {
+    all: Arc<Lines>,
     waiting: AtomicUsize,
     /// Held by who is first; the others are woken in the order they came.
     first: Mutex<()>,
@@ -26,20 +38,43 @@ pub enum InVain {
 /// Counts one that waits.
 struct Place<'a>(&'a Line);
 
+// === impl Lines ===
+
+impl Lines {
+    /// There may be room now, for the first of each line.
+    pub fn tell(&self) {
+        // In one order with what was released, as below.
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in lines.iter().filter_map(Weak::upgrade).filter(|line| !line.is_empty()) {
+            line.room.notify_one();
+        }
+    }
+}
+
 // === impl Line ===
 
 impl Line {
+    /// One more beside those that are there.
+    pub fn beside(all: &Arc<Lines>) -> Arc<Self> {
+        let line = Arc::new(Self {
+            all: Arc::clone(all),
+            waiting: AtomicUsize::new(0),
+            first: Mutex::default(),
+            room: Notify::new(),
+        });
+        let mut lines = all.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Arc::downgrade(&line));
+        line
+    }
+
     pub fn is_empty(&self) -> bool {
         // In one order with what was released: a place is taken before its owner looks for room, and room is made
         // before the line is looked at.
         self.waiting.load(Ordering::SeqCst) == 0
-    }
-
-    /// There may be room now.
-    pub fn tell(&self) {
-        if !self.is_empty() {
-            self.room.notify_one();
-        }
     }
 
     /// Wait until it is one's turn and `take` has something.
@@ -68,6 +103,7 @@ impl Line {
 impl<'a> Place<'a> {
     fn new(line: &'a Line, length: usize) -> Option<Self> {
         let place = Self(line);
+        line.all.waiting.fetch_add(1, Ordering::SeqCst);
         let before = line.waiting.fetch_add(1, Ordering::SeqCst);
         (before < length).then_some(place)
     }
@@ -76,8 +112,9 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.0.all.waiting.fetch_sub(1, Ordering::SeqCst);
         // Room that was meant for this one is the next one's.
-        self.0.tell();
+        self.0.all.tell();
     }
 }
 
@@ -97,7 +134,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_who_wait_are_served_in_order() {
-        let (line, room, served) = (Line::default(), Cell::new(0), RefCell::new(Vec::new()));
+        let (line, room, served) = (alone(), Cell::new(0), RefCell::new(Vec::new()));
         let take = || room.replace(0_u32).checked_sub(1);
         let wait = async |name: u32| {
             line.wait(QUEUE, take).await.unwrap();
@@ -108,7 +145,7 @@ mod tests {
                 tokio::task::yield_now().await;
                 assert_eq!(served.borrow().len(), name);
                 room.set(1);
-                line.tell();
+                line.all.tell();
                 while served.borrow().len() == name {
                     tokio::task::yield_now().await;
                 }
@@ -121,7 +158,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_line_and_the_patience_have_an_end() {
-        let line = Line::default();
+        let line = alone();
         let begin = Instant::now();
         let wait = || line.wait(QUEUE, || None::<()>);
         let (a, b, c, d) = tokio::join!(wait(), wait(), wait(), wait());
@@ -133,15 +170,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_who_leaves_passes_its_room_on() {
-        let (line, room) = (Line::default(), Cell::new(false));
+        let (line, room) = (alone(), Cell::new(false));
         let mut first = Box::pin(line.wait(QUEUE, || room.get().then_some(1)));
         let mut second = Box::pin(line.wait(QUEUE, || room.get().then_some(2)));
         assert!(is_pending(&mut first).await);
         assert!(is_pending(&mut second).await);
         room.set(true);
-        line.tell();
+        line.all.tell();
         drop(first);
         assert_eq!(second.await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_behind_those_who_look_elsewhere() {
+        let before = alone();
+        let after = Line::beside(&before.all);
+        let room = Cell::new(false);
+        let mut old = Box::pin(before.wait(QUEUE, || None::<u32>));
+        let mut new = Box::pin(after.wait(QUEUE, || room.get().then_some(2)));
+        assert!(is_pending(&mut old).await);
+        assert!(is_pending(&mut new).await);
+        room.set(true);
+        before.all.tell();
+        assert_eq!(new.await, Ok(2));
+        assert!(after.is_empty() && !before.is_empty());
+    }
+
+    fn alone() -> Arc<Line> {
+        Line::beside(&Arc::default())
     }
 
     async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {

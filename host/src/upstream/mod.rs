@@ -110,9 +110,9 @@ enum Unavailable {
 
 impl Upstream {
     pub fn new(config: &config::Upstream, connector: Option<Arc<Connector>>, registry: &Registry) -> Self {
-        let line = registry.line(&config.name);
+        let lines = registry.lines(&config.name);
         let server = |server: &config::UpstreamServer| {
-            let state = registry.state(&config.name, server, &line);
+            let state = registry.state(&config.name, server, &lines);
             Arc::new(Server::new(server, config, connector.as_ref(), state))
         };
         let sticky = config.sticky.as_ref().map(|sticky| Sticky::new(sticky, config, registry.secret()));
@@ -122,7 +122,7 @@ impl Upstream {
             servers: config.servers.iter().map(server).collect(),
             sticky,
             book: Mutex::new(Book { turns, candidates: Vec::new() }),
-            line,
+            line: Line::beside(&lines),
             config: config.clone(),
             connector,
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::line::Line;
+use super::line::Lines;
 use super::server::State;
 use crate::config::UpstreamServer;
 
@@ -13,7 +13,7 @@ pub struct Registry {
     /// By upstream and address, with TLS and without: one may be well where the other is not.
     states: Mutex<HashMap<(String, String, bool), Weak<State>>>,
     /// By upstream.
-    lines: Mutex<HashMap<String, Weak<Line>>>,
+    lines: Mutex<HashMap<String, Weak<Lines>>>,
     /// What sticky cookies are made with where the configuration has no secret.
     secret: [u8; 32],
 }
@@ -31,13 +31,13 @@ impl Registry {
         &self.secret
     }
 
-    pub fn line(&self, upstream: &str) -> Arc<Line> {
-        known(&self.lines, upstream.to_owned(), Line::default)
+    pub fn lines(&self, upstream: &str) -> Arc<Lines> {
+        known(&self.lines, upstream.to_owned(), Lines::default)
     }
 
-    pub fn state(&self, upstream: &str, server: &UpstreamServer, line: &Arc<Line>) -> Arc<State> {
+    pub fn state(&self, upstream: &str, server: &UpstreamServer, lines: &Arc<Lines>) -> Arc<State> {
         let key = (upstream.to_owned(), server.address.clone(), server.https);
-        known(&self.states, key, || State::new(Arc::clone(line)))
+        known(&self.states, key, || State::new(Arc::clone(lines)))
     }
 }
 

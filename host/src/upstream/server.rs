@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::balance::{self, Candidate, WEIGHT_UNIT};
 use super::dial::{Endpoint, Security, dial};
-use super::line::Line;
+use super::line::Lines;
 use super::passive::{Passive, Tolerance};
 use super::resolve::resolve;
 use super::{ConnectError, shares};
@@ -68,7 +68,7 @@ pub struct State {
     addresses: ArcSwap<Vec<SocketAddr>>,
     /// Whose turn it is among them.
     next_address: AtomicUsize,
-    line: Arc<Line>,
+    lines: Arc<Lines>,
 }
 
 /// A session or a request in flight.
@@ -276,14 +276,14 @@ impl Server {
 
     fn returned(&self) {
         self.state.returned_ms.store(now_ms(), Ordering::Relaxed);
-        self.state.line.tell();
+        self.state.lines.tell();
     }
 }
 
 // === impl State ===
 
 impl State {
-    pub fn new(line: Arc<Line>) -> Self {
+    pub fn new(lines: Arc<Lines>) -> Self {
         Self {
             in_flight: AtomicU32::new(0),
             passive: Passive::default(),
@@ -291,7 +291,7 @@ impl State {
             returned_ms: AtomicU64::new(0),
             addresses: ArcSwap::default(),
             next_address: AtomicUsize::new(0),
-            line,
+            lines,
         }
     }
 }
@@ -310,7 +310,7 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
-        self.0.line.tell();
+        self.0.lines.tell();
     }
 }
 
@@ -329,7 +329,7 @@ mod tests {
         config.weight = 2;
         let mut upstream = config::Upstream::new("app".to_owned(), vec![config.clone()]);
         upstream.slow_start = Some(Duration::from_secs(10));
-        let state = registry.state("app", &config, &registry.line("app"));
+        let state = registry.state("app", &config, &registry.lines("app"));
         Server::new(&config, &upstream, None, state)
     }
 
