@@ -1,9 +1,11 @@
 //! Requests of plugins' own to upstreams: what they come to, and that nobody else waits for them.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sluicegate_tests::{
-    Peer, Proxy, ProxyBuilder, RawUpstream, Session, Upstream, WebSocket, Wire, config, guest, run, soon,
+    Frame, Opcode, Peer, Proxy, ProxyBuilder, RawUpstream, Session, Upstream, WebSocket, Wire, config, guest,
+    run, soon,
 };
 
 const GRANTS: &str = "grants = [\"http:auth\", \"env:HOME\"]";
@@ -116,6 +118,56 @@ fn messages_keep_their_order_while_one_waits() {
             assert_eq!(session.upstream.hear().await, message);
         }
         drop(auth);
+    });
+}
+
+/// A server whose pong lies unread meanwhile is not gone.
+#[test]
+fn who_speaks_while_a_hook_waits_is_heard_before_it_is_judged() {
+    run(async {
+        let (app, auth) = (RawUpstream::start().await, RawUpstream::start().await);
+        let ping = "ping = { interval = \"1s\", timeout = \"500ms\" }";
+        let proxy = proxy(app.address(), auth.address(), GRANTS).route(ping).start().await;
+        let mut session = Session::open(&proxy, &app).await;
+        let pings = [session.client.frame().await, session.upstream.frame().await];
+        session.client.say("ask auth 9000 GET / ").await;
+        let mut asked = auth.next().await;
+        asked.head().await;
+        let [_, ping] = pings;
+        assert_eq!(ping.opcode, Opcode::Ping);
+        session.upstream.send(Frame::pong(ping.payload)).await;
+        // What the pong had to come within passes while the hook waits.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        asked.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        assert_eq!(session.upstream.hear().await, "200 ok");
+        session.upstream.say("well").await;
+        let heard = loop {
+            let frame = session.client.frame().await;
+            if frame.opcode != Opcode::Ping {
+                break frame;
+            }
+        };
+        assert_eq!(heard.as_text(), "well");
+    });
+}
+
+/// Many messages of one read, of which each hook waits: the session looks at the rest of the world in between.
+#[test]
+fn a_lifetime_ends_between_messages_whose_hooks_wait() {
+    run(async {
+        let (app, auth) = (RawUpstream::start().await, RawUpstream::start().await);
+        let lifetime = "timeouts = { lifetime = \"1s\" }";
+        let proxy = proxy(app.address(), auth.address(), GRANTS).route(lifetime).start().await;
+        let mut session = Session::open(&proxy, &app).await;
+        let ask = |_| Frame::text("ask auth 400 GET / ");
+        session.client.send_all((0..100).map(ask)).await;
+        // 40 seconds' worth of them.
+        assert_eq!(session.client.closed().await.0, Some(1001));
+        let mut offered = 0;
+        while session.upstream.frame().await.opcode != Opcode::Close {
+            offered += 1;
+        }
+        assert!((1..20).contains(&offered), "{offered}");
     });
 }
 

@@ -82,6 +82,8 @@ pub struct State {
     pub read_environment: bool,
     /// Requests of its own in the call in progress.
     pub calls_made: u32,
+    /// How long it may still wait for their answers in the call in progress.
+    pub answer_time_left: Duration,
     /// Of requests and answers that it has in its hands.
     pub held_bytes: usize,
     /// How long it may still wait for WASI's clocks in the call in progress. What else it can wait for has deadlines of its own.
@@ -109,6 +111,8 @@ pub enum Phase {
 #[error("ran longer than its budget")]
 pub struct OutOfTime;
 
+/// How long the requests of one call may take together: its session stands still meanwhile.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// How much longer than it may run a guest may wait for WASI's clocks in one call, and the least of it.
 const POLL_FACTOR: u32 = 10;
 const POLL_TIME_MIN: Duration = Duration::from_secs(1);
@@ -156,6 +160,7 @@ impl State {
             phase,
             read_environment: false,
             calls_made: 0,
+            answer_time_left: Duration::ZERO,
             held_bytes: 0,
             poll_time_left: Duration::ZERO,
             waited_for_store: Duration::ZERO,
@@ -184,6 +189,7 @@ impl State {
     /// A new call begins, with this long to run.
     pub(super) fn begin_call(&mut self, way: Way, time_max: Duration) {
         self.calls_made = 0;
+        self.answer_time_left = ANSWER_TIME_MAX;
         self.poll_time_left = time_max.saturating_mul(POLL_FACTOR).max(POLL_TIME_MIN);
         self.waited_for_store = Duration::ZERO;
         self.way = way;

@@ -1,12 +1,14 @@
 //! The path of messages that plugins see.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 
 use sluicegate_websocket::{CloseCode, Event, Message, Payload, Side};
 
 use super::buffers::Buffers;
 use super::closing::Cause;
+use super::hearing::waited;
 use super::incoming::Mode;
 use super::outgoing::Outgoing;
 use super::sides::{PerSide, SIDES};
@@ -16,9 +18,10 @@ use crate::plugin::instance::Failure;
 use crate::plugin::{self, CloseReason, MessageRef};
 
 impl Session {
-    /// Offer the messages in `input` to the plugins, and write what they made of them.
-    pub(super) async fn inspect(&mut self, sender: Side, input: &[u8], buffers: &mut Buffers) {
-        let mut rest = input;
+    /// Offer the messages in `input` to the plugins, and write what they made of them. How much of it is left: something
+    /// is once a hook had to be waited for, as there may be more to see to by then.
+    pub(super) async fn inspect(&mut self, sender: Side, input: &[u8], buffers: &mut Buffers) -> usize {
+        let (mut rest, mut left) = (input, 0);
         loop {
             let reader = match &mut self.incoming.of_mut(sender).mode {
                 Mode::Inspect(reader) => reader,
@@ -35,7 +38,9 @@ impl Session {
                 Ok(Some(Event::Message(_))) if self.outgoing.of(sender.other()).outbound.is_closed() => {}
                 Ok(Some(Event::Message(message))) => {
                     let last = rest.is_empty();
-                    self.offer(sender, message, last, &mut buffers.out).await;
+                    if waited(pin!(self.offer(sender, message, last, &mut buffers.out))).await {
+                        left = rest.len();
+                    }
                 }
                 Ok(Some(Event::Control(control))) => {
                     self.write_out(&mut buffers.out).await;
@@ -52,15 +57,20 @@ impl Session {
                 Err(violation) => {
                     self.write_out(&mut buffers.out).await;
                     self.break_off(sender, Cause::violation(sender, violation));
-                    return;
+                    return 0;
                 }
             }
             self.after_event(sender, &mut buffers.out).await;
+            if left > 0 {
+                break;
+            }
         }
         self.write_out(&mut buffers.out).await;
         if !self.incoming.of_mut(sender).within_rate() {
             self.break_off(sender, Cause::too_many_messages(sender));
+            return 0;
         }
+        left
     }
 
     /// One message through the chain.

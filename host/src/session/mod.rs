@@ -6,6 +6,7 @@
 
 mod buffers;
 mod closing;
+mod hearing;
 mod incoming;
 mod inspection;
 mod masks;
@@ -39,6 +40,7 @@ use crate::upstream::Serving;
 
 use self::buffers::Buffers;
 use self::closing::Closing;
+use self::hearing::{Hearing, Unread, waited};
 use self::incoming::{Incoming, Mode, codec_limits};
 use self::outgoing::Outgoing;
 use self::sides::{PerSide, SIDES};
@@ -92,6 +94,9 @@ pub struct Session {
     limits: config::Limits,
     /// Who is read first: not the one whose messages were inspected last.
     turn: Side,
+    /// By sender: what waits for its turn, as a hook was waited for.
+    unread: PerSide<Option<Unread>>,
+    hearing: Hearing,
     timers: Timers,
     closing: Closing,
     _held: Vec<Slot>,
@@ -150,6 +155,8 @@ impl Session {
             swap: opened.settings.swap,
             limits: opened.settings.limits,
             turn: Side::Client,
+            unread: PerSide::default(),
+            hearing: Hearing::default(),
             timers: Timers::new(opened.settings.timeouts, opened.settings.ping, now),
             closing: Closing::default(),
             _held: opened.settings.held,
@@ -163,25 +170,26 @@ impl Session {
     pub async fn run(mut self: Box<Self>, early: PerSide<Bytes>, mut drain: DrainWatch) -> Ended {
         Box::pin(self.begin(early)).await;
         loop {
-            match self.next_event(&mut drain).await {
-                Event::Input { sender, bytes, mut buffers } => {
-                    let read = std::mem::take(&mut buffers.read);
-                    Box::pin(self.inspect(sender, read.get(bytes).unwrap_or_default(), &mut buffers)).await;
-                    buffers.read = read;
-                    buffers.give_back();
+            let has_waited = match self.next_event(&mut drain).await {
+                Event::Input { sender, bytes, buffers } => {
+                    waited(Box::pin(self.serve_input(sender, bytes, buffers))).await
                 }
                 Event::Deadline => {
-                    Box::pin(self.run_plugin_timers()).await;
-                    Box::pin(self.end_if_expired()).await;
+                    // Before its hooks, as nothing is heard of the peers while those wait.
                     self.on_deadline();
+                    let ran = waited(Box::pin(self.run_plugin_timers())).await;
+                    waited(Box::pin(self.end_if_expired())).await || ran
                 }
                 Event::Drain(drain) => {
-                    Box::pin(self.tell_plugins_of_drain()).await;
                     self.on_drain(drain);
+                    waited(Box::pin(self.tell_plugins_of_drain())).await
                 }
-                Event::InstanceLost => Box::pin(self.leave_lost_plugins()).await,
-                Event::Swap(turn) => Box::pin(self.follow_swap(turn)).await,
+                Event::InstanceLost => waited(Box::pin(self.leave_lost_plugins())).await,
+                Event::Swap(turn) => waited(Box::pin(self.follow_swap(turn))).await,
                 Event::Ended => break,
+            };
+            if has_waited {
+                self.hearing.hook_waited();
             }
         }
         Box::pin(self.finish()).await
@@ -196,13 +204,29 @@ impl Session {
             self.follow_wishes();
         }
         for sender in SIDES {
-            let bytes = early.of(sender);
-            if !bytes.is_empty() {
-                self.incoming.of_mut(sender).bytes += bytes.len() as u64;
-                self.inspect(sender, bytes, &mut buffers).await;
+            let mut bytes: &[u8] = early.of(sender);
+            self.incoming.of_mut(sender).bytes += bytes.len() as u64;
+            while !bytes.is_empty() {
+                let left = self.inspect(sender, bytes, &mut buffers).await;
+                bytes = bytes.get(bytes.len() - left..).unwrap_or_default();
+                if left > 0 && self.keep_early(sender, bytes) {
+                    break;
+                }
             }
         }
         buffers.give_back();
+    }
+
+    /// Offer what was read, and keep what is left of it, if anything is.
+    async fn serve_input(&mut self, sender: Side, bytes: Range<usize>, mut buffers: Box<Buffers>) {
+        let read = std::mem::take(&mut buffers.read);
+        let left = self.inspect(sender, read.get(bytes.clone()).unwrap_or_default(), &mut buffers).await;
+        buffers.read = read;
+        if left > 0 {
+            *self.unread.of_mut(sender) = Some(Unread { bytes: bytes.end - left..bytes.end, buffers });
+        } else {
+            buffers.give_back();
+        }
     }
 
     /// Relay what can be relayed until there is something else to do.
@@ -213,6 +237,13 @@ impl Session {
             if watching && let Poll::Ready(drain) = drain.poll(cx) {
                 return Poll::Ready(Event::Drain(drain));
             }
+            if self.hearing.is_due()
+                && let Poll::Ready(event) = self.poll_legs(cx)
+            {
+                self.hearing.heard_one();
+                return Poll::Ready(event);
+            }
+            self.hearing = Hearing::Judged;
             if self.timers.poll(cx).is_ready() {
                 return Poll::Ready(Event::Deadline);
             }
@@ -231,7 +262,7 @@ impl Session {
 
     /// Write what waits, read what may be read, until neither goes on.
     fn poll_legs(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let mut buffers = None;
+        let mut buffers: Option<Box<Buffers>> = None;
         let event = loop {
             self.flush(cx);
             if self.has_ended() {
@@ -243,7 +274,14 @@ impl Session {
                 if input.is_some() || !self.may_read(sender) {
                     continue;
                 }
-                let buffers: &mut Box<Buffers> = buffers.get_or_insert_with(Buffers::take);
+                if let Some(Unread { bytes, buffers: unread }) = self.take_unread(sender) {
+                    self.turn = sender.other();
+                    if let Some(spare) = buffers {
+                        spare.give_back();
+                    }
+                    return Poll::Ready(Event::Input { sender, bytes, buffers: unread });
+                }
+                let buffers = buffers.get_or_insert_with(Buffers::take);
                 let Poll::Ready(read) = poll_read(self.legs.of_mut(sender), cx, &mut buffers.read) else {
                     continue;
                 };

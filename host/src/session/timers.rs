@@ -201,8 +201,9 @@ impl Session {
             after(seen, timers.timeouts.idle),
             timers.timeouts.lifetime.and_then(|lifetime| after(timers.opened, lifetime)),
             timers.drain,
-            timers.plugins,
-            timers.expiry,
+            // What is due of these is seen to at once.
+            timers.plugins.filter(|at| *at > now),
+            timers.expiry.filter(|at| *at > now),
             self.next_ping(Side::Client),
             self.next_ping(Side::Upstream),
         ];

@@ -64,9 +64,13 @@ impl Host for State {
         if self.calls_made > CALLS_MAX {
             return Ok(Err(HttpError::TooMany));
         }
-        let Some(call) = request.into_call(upstream) else { return Ok(Err(HttpError::Invalid)) };
+        let began = Instant::now();
+        let latest = began + self.answer_time_left;
+        let Some(call) = request.into_call(upstream, latest) else { return Ok(Err(HttpError::Invalid)) };
         let (identity, door) = (self.identity.clone(), self.lent.call_outs.clone());
-        match self.wait(make(&identity, door, call)).await? {
+        let made = self.wait(make(&identity, door, call)).await?;
+        self.answer_time_left = self.answer_time_left.saturating_sub(began.elapsed());
+        match made {
             Ok(answer) => {
                 let (head, body) = answer.into_parts();
                 let response = Response { status: head.status, headers: head.headers, body };
@@ -213,7 +217,7 @@ impl Request {
     }
 
     /// None where HTTP does not allow it.
-    fn into_call(self, upstream: String) -> Option<Call> {
+    fn into_call(self, upstream: String, latest: Instant) -> Option<Call> {
         let clean =
             self.path.starts_with('/') && !self.path.contains('#') && self.path.len() < HEAD_BYTES_MAX;
         let path: PathAndQuery = self.path.parse().ok().filter(|_| clean)?;
@@ -225,7 +229,7 @@ impl Request {
         *request.method_mut() = method;
         *request.uri_mut() = path.into();
         *request.headers_mut() = self.headers;
-        Some(Call { upstream, request, deadline: Instant::now() + self.timeout })
+        Some(Call { upstream, request, deadline: latest.min(Instant::now() + self.timeout) })
     }
 }
 
@@ -251,7 +255,10 @@ mod tests {
     #[test]
     fn what_http_does_not_allow_is_not_sent() {
         for (method, path) in [("GET", "/"), ("M-SEARCH", "/a?b=c%20d")] {
-            assert!(request(method, path).into_call(String::new()).is_some(), "{method} {path}");
+            assert!(
+                request(method, path).into_call(String::new(), Instant::now()).is_some(),
+                "{method} {path}"
+            );
         }
         let long = format!("/{}", "a".repeat(HEAD_BYTES_MAX));
         for (method, path) in [
@@ -269,7 +276,10 @@ mod tests {
             ("GET", "/#a"),
             ("GET", &long),
         ] {
-            assert!(request(method, path).into_call(String::new()).is_none(), "{method:?} {path:?}");
+            assert!(
+                request(method, path).into_call(String::new(), Instant::now()).is_none(),
+                "{method:?} {path:?}"
+            );
         }
     }
 
