@@ -4,7 +4,7 @@
 //! workers nor accepting may wait for that; so the thread, and those that compile for it, have a lower priority.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::{io, thread};
@@ -12,7 +12,7 @@ use std::{io, thread};
 use tokio::runtime::LocalRuntime;
 use tokio::sync::oneshot;
 
-use crate::config::{Config, Errors, PluginCache};
+use crate::config::{Config, Errors, PluginCache, UpstreamTls};
 use crate::file_stamp::{Stamp, stamp};
 use crate::limits::Limits;
 use crate::plugin::cache::Cache;
@@ -20,6 +20,7 @@ use crate::plugin::engine::{PoolSize, Ticker};
 use crate::plugin::engines::{EngineError, Engines};
 use crate::plugin::load::Loader;
 use crate::snapshot::{LoadError, Snapshot};
+use crate::tls;
 use crate::unwind::{Panicked, caught};
 use crate::upstream::Registry;
 
@@ -161,7 +162,12 @@ impl Maker {
         }
         let config = self.origin.read().map_err(Refused::Config)?;
         config.plugins.iter().for_each(|plugin| look(&plugin.file));
-        self.load(config, before).await
+        let certificates = certificates(&config);
+        let loaded = self.load(config, before).await;
+        if loaded.is_err() {
+            files.extend(certificates);
+        }
+        loaded
     }
 
     async fn load(&mut self, config: Config, before: Option<&Snapshot>) -> Result<Snapshot, Refused> {
@@ -193,6 +199,20 @@ impl Maker {
         };
         loader.map(Arc::new).map_err(|error| EngineError::Failed(format!("{error:#}")))
     }
+}
+
+/// Certificates and keys: what is refused for one of them may be good when it is another. (Those of listeners that are in
+/// service are looked after by themselves.)
+fn certificates(config: &Config) -> Vec<(PathBuf, Stamp)> {
+    let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let upstreams = config.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref());
+    let of_upstream = |tls: &UpstreamTls| {
+        let pair = tls.certificate.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
+        tls.ca.iter().chain(pair).cloned().collect::<Vec<_>>()
+    };
+    let of_listeners = listeners.flat_map(tls::reload::files).map(Path::to_owned);
+    let files = of_listeners.chain(upstreams.flat_map(of_upstream));
+    files.map(|file| (file.clone(), stamp(&file))).collect()
 }
 
 /// The cache the configuration asks for. A start without one is slow and nothing worse.

@@ -335,3 +335,29 @@ fn files_that_change_are_loaded_where_they_are_watched() {
         assert_eq!(proxy.log().count(&["configuration not changed"]), 1);
     });
 }
+
+#[test]
+fn what_was_refused_for_a_certificate_is_tried_again_when_it_is_another() {
+    run(async {
+        let files = TlsFiles::new();
+        let config = |listener: &str, tls: &str| {
+            "[server]\nwatch = \"100ms\"\n".to_owned()
+                + &config::listener(listener)
+                + &format!("[[upstream]]\nname = \"app\"\nservers = [\"https://127.0.0.1:1\"]\n{tls}\n")
+                + &config::route("app", "")
+        };
+        let proxy = Proxy::start(&config("", "tls = { verify = false }")).await;
+        let authority = files.path("later.pem");
+        fs::write(&authority, "no certificate").unwrap();
+        proxy.write_config(&config("", &format!("tls = {{ ca = {authority:?} }}")));
+        proxy.log().line(&["ERROR", "upstream `app`", "later.pem"]).await;
+        fs::write(authority, files.authority.pem()).unwrap();
+        proxy.log().line(&["configuration reloaded"]).await;
+
+        fs::write(files.path("server-key.pem"), "no key").unwrap();
+        proxy.write_config(&config(&files.tls(""), "tls = { verify = false }"));
+        proxy.log().line(&["ERROR", "listener 127.0.0.1:0", "server-key.pem"]).await;
+        files.write("server", &files.authority.server(&[NAME]));
+        proxy.log().nth_line(1, &["configuration reloaded"]).await;
+    });
+}

@@ -52,7 +52,7 @@ pub struct Server {
     /// the file. Default: none; nginx's `pid`.
     pub pid_file: Option<PathBuf>,
     /// `watch`: how often the configuration file and the plugins' files are looked at; what was the same twice and is not
-    /// what is in service is loaded, as by SIGHUP. Default: not; at least 100 ms.
+    /// what is in service is loaded, as by SIGHUP. Of a configuration that was refused, certificates and keys that are there, too. Default: not; at least 100 ms.
     pub watch: Option<Duration>,
     /// `plugin-instances-max`: plugin instances at once, of all plugins; what needs one more is answered with 503. Default:
     /// as many as the descriptors of the process and the mappings of its memory allow. 1 to 1,000,000.
