@@ -66,6 +66,30 @@ fn of_a_bad_configuration_the_process_is_not_told() {
     });
 }
 
+/// Its variables are not those of whoever asks for the reload.
+#[test]
+fn what_may_be_up_to_the_environment_is_for_the_process_to_decide() {
+    run(async {
+        let upstream = Upstream::named("home").await;
+        let grants = "grants = [\"env:SLUICEGATE_NEVER_SET\"]";
+        let versioned = Versioned { server: PID_FILE, plugin: grants, ..Versioned::new(upstream.address()) };
+        let proxy = versioned.start().await;
+        let bad = versioned.config(2).replace("version = 2,", "version = true,");
+        proxy.write_config(&bad);
+        let told = reload(&proxy, &["--config", "sluicegate.toml"]).await;
+        assert_eq!(told.code, Some(0), "{}", told.stderr);
+        for words in ["refuses its settings", "variables of the environment here"] {
+            assert!(told.stderr.contains(words), "{words} in {}", told.stderr);
+        }
+        proxy.log().line(&["configuration not changed"]).await;
+        // Nothing else is up to it.
+        proxy.write_config(&(bad + "plugin = \"version\"\n"));
+        assert_eq!(reload(&proxy, &["--config", "sluicegate.toml"]).await.code, Some(2));
+        proxy.write_config(&versioned.config_of(&proxy.folder().join("none.wasm"), 2));
+        assert_eq!(reload(&proxy, &["--config", "sluicegate.toml"]).await.code, Some(2));
+    });
+}
+
 #[test]
 fn the_file_is_there_as_long_as_the_process() {
     run(async {

@@ -42,11 +42,16 @@ pub(super) fn check(file: &Path) -> Result<(), Failed> {
 
 /// The configuration in `file`, when all of it could be put in service.
 pub(super) fn checked(file: PathBuf) -> Result<Config, Failed> {
+    Ok(tried(file)??)
+}
+
+/// The same, or why it could not.
+pub(super) fn tried(file: PathBuf) -> Result<Result<Config, Refused>, Failed> {
     let preparer = prepare(Origin::File(file), 0)?;
     let runtime =
         LocalRuntime::new().map_err(|error| Failed::Other(format!("cannot start a runtime: {error}")))?;
     let prepared = runtime.block_on(preparer.prepare(None));
-    Ok(prepared.snapshot?.config)
+    Ok(prepared.snapshot.map(|snapshot| snapshot.config))
 }
 
 fn prepare(origin: Origin, descriptors: u64) -> Result<Preparer, Failed> {
