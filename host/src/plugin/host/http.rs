@@ -27,6 +27,8 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HELD_BYTES_MAX: usize = 16 << 20;
 /// What each of them takes at least.
 const RESOURCE_BYTES: usize = 512;
+/// What a field takes beside its name and value, in a table that is half empty.
+const FIELD_BYTES: usize = 256;
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 const TIMEOUT_MS_MAX: u32 = 30_000;
@@ -56,7 +58,25 @@ impl Host for State {
     ) -> wasmtime::Result<Result<Resource<Response>, HttpError>> {
         self.not_in_configure("http.send")?;
         let request = self.table.delete(request)?;
-        self.hold(request.bytes(), 0)?;
+        let request_bytes = request.bytes();
+        let answer = self.send_request(request, upstream).await?;
+        // It was there for as long as its answer was waited for.
+        self.hold(request_bytes, 0)?;
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.hold(0, response.bytes())?;
+        Ok(Ok(self.table.push(response)?))
+    }
+}
+
+impl State {
+    async fn send_request(
+        &mut self,
+        request: Request,
+        upstream: String,
+    ) -> wasmtime::Result<Result<Response, HttpError>> {
         if !self.identity.call_outs.may_reach(&upstream) {
             return Ok(Err(HttpError::NotGranted));
         }
@@ -70,15 +90,20 @@ impl Host for State {
         let (identity, door) = (self.identity.clone(), self.lent.call_outs.clone());
         let made = self.wait(make(&identity, door, call)).await?;
         self.answer_time_left = self.answer_time_left.saturating_sub(began.elapsed());
-        match made {
-            Ok(answer) => {
-                let (head, body) = answer.into_parts();
-                let response = Response { status: head.status, headers: head.headers, body };
-                self.hold(0, response.bytes())?;
-                Ok(Ok(self.table.push(response)?))
-            }
-            Err(error) => Ok(Err(error)),
+        Ok(made.map(|answer| {
+            let (head, body) = answer.into_parts();
+            Response { status: head.status, headers: head.headers, body }
+        }))
+    }
+
+    /// Of what the guest holds here, one thing has changed its size. All of it takes no more than its memory may.
+    fn hold(&mut self, before: usize, after: usize) -> wasmtime::Result<()> {
+        self.held_bytes = self.held_bytes.saturating_sub(before).saturating_add(after);
+        let bytes_max = HELD_BYTES_MAX.min(self.identity.memory_bytes_max);
+        if self.held_bytes > bytes_max {
+            bail!("http: requests and responses of more than {bytes_max} bytes in one instance's hands");
         }
+        Ok(())
     }
 }
 
@@ -97,7 +122,10 @@ async fn make(
         door.make(call).await
     };
     made.await.map_err(|error| {
-        tracing::warn!(plugin = %identity.name, upstream, %error, "plugin's request failed");
+        // Clients can have it ask as often as they like.
+        if identity.log.admits(&identity.name) {
+            tracing::warn!(plugin = %identity.name, upstream, %error, "plugin's request failed");
+        }
         match error {
             CallError::Timeout => HttpError::Timeout,
             CallError::TooLarge => HttpError::TooLarge,
@@ -181,22 +209,12 @@ impl HostResponse for State {
     }
 }
 
-impl State {
-    /// Of what the guest holds here, one thing has changed its size.
-    fn hold(&mut self, before: usize, after: usize) -> wasmtime::Result<()> {
-        self.held_bytes = self.held_bytes.saturating_sub(before).saturating_add(after);
-        if self.held_bytes > HELD_BYTES_MAX {
-            bail!("http: requests and responses of more than {HELD_BYTES_MAX} bytes in one instance's hands");
-        }
-        Ok(())
-    }
-}
-
 // === impl Request, Response ===
 
 impl Request {
     fn bytes(&self) -> usize {
-        RESOURCE_BYTES + self.method.len() + self.path.len() + fields_bytes(&self.headers) + self.body.len()
+        let fields_bytes = fields_bytes(&self.headers) + self.headers.len() * FIELD_BYTES;
+        RESOURCE_BYTES + self.method.len() + self.path.len() + fields_bytes + self.body.len()
     }
 
     fn set_header(&mut self, name: &str, value: &[u8]) -> Result<(), HttpError> {
@@ -235,10 +253,11 @@ impl Request {
 
 impl Response {
     fn bytes(&self) -> usize {
-        RESOURCE_BYTES + fields_bytes(&self.headers) + self.body.len()
+        RESOURCE_BYTES + fields_bytes(&self.headers) + self.headers.len() * FIELD_BYTES + self.body.len()
     }
 }
 
+/// Of names and values.
 fn fields_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value): (&HeaderName, _)| name.as_str().len() + value.len()).sum()
 }
@@ -281,6 +300,17 @@ mod tests {
                 "{method:?} {path:?}"
             );
         }
+    }
+
+    /// What a field takes in memory is far more than an empty value.
+    #[test]
+    fn fields_without_values_take_memory_too() {
+        let mut request = request("GET", "/");
+        let before = request.bytes();
+        for at in 0..FIELDS_MAX {
+            assert_eq!(request.set_header(&format!("a{at}"), b""), Ok(()));
+        }
+        assert!(request.bytes() - before > 20_000, "{}", request.bytes());
     }
 
     #[test]

@@ -20,17 +20,8 @@ pub struct Allowance {
 
 impl Host for State {
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        if self.enabled(level)? {
-            match self.identity.log.next_line() {
-                Line::Write => write(&self.identity.name, level, &cut(&message)),
-                Line::TellOnce => tracing::warn!(
-                    plugin = %self.identity.name,
-                    lines_max = self.identity.log.max.count,
-                    period_s = self.identity.log.max.period.as_secs(),
-                    "plugin logs too much, dropping its lines for the rest of this period"
-                ),
-                Line::Drop => {}
-            }
+        if self.enabled(level)? && self.identity.log.admits(&self.identity.name) {
+            write(&self.identity.name, level, &cut(&message));
         }
         Ok(())
     }
@@ -82,6 +73,20 @@ enum Line {
 impl Allowance {
     pub fn new(max: Rate) -> Self {
         Self { max, period_and_lines: AtomicU64::new(0), dropped: AtomicU64::new(0) }
+    }
+
+    /// Whether one more line of `plugin`, or about what it does, may be written; once in a period it is told that none may.
+    pub fn admits(&self, plugin: &str) -> bool {
+        let line = self.next_line();
+        if line == Line::TellOnce {
+            tracing::warn!(
+                plugin,
+                lines_max = self.max.count,
+                period_s = self.max.period.as_secs(),
+                "plugin logs too much, dropping its lines for the rest of this period"
+            );
+        }
+        line == Line::Write
     }
 
     /// Lines that were not written.
