@@ -1,6 +1,7 @@
 //! What a plugin was granted, held against what it imports.
 
 use std::env::{self, VarError};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
@@ -22,7 +23,6 @@ enum Interface {
 const INTERFACES: [Interface; 3] = [Interface::Store, Interface::Http, Interface::Env];
 
 /// The variables a plugin was granted, as they were when it was loaded.
-#[derive(Debug)]
 pub struct Environment {
     variables: Vec<(String, Option<String>)>,
     /// Whether the log was told that another was asked for.
@@ -139,6 +139,13 @@ impl Reach {
 }
 
 // === impl Environment ===
+
+/// The names alone: what they hold may be secret.
+impl fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.variables.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Environment {
     pub fn load(plugin: &config::Plugin) -> Self {
