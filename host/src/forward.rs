@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HeaderValue, TE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
@@ -20,7 +19,7 @@ use crate::reject::Error;
 use crate::request::ResponseHead;
 use crate::snapshot::Matched;
 use crate::upstream::{
-    Attempts, Channel, Choice, Connected, Lane, Link, NoAnswer, Served, Server, Streaming, Upstream,
+    Attempts, Channel, Choice, Connected, Lane, Link, NoAnswer, Origin, Served, Server, Streaming, Upstream,
 };
 use crate::worker::Worker;
 
@@ -173,7 +172,7 @@ pub async fn ask<'a>(
             request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
         }
         attempts.sending();
-        match send(link, request, server.scheme(), timeouts, body.progress()).await {
+        match send(link, request, server.origin(), timeouts, body.progress()).await {
             Ok(answered) if attempts.is_failure(answered.response.status()) => {
                 server.failed();
                 let answered = (server, serving, answered);
@@ -218,12 +217,12 @@ pub async fn ask<'a>(
 async fn send(
     link: Link,
     request: Request<Loan>,
-    scheme: Scheme,
+    origin: Origin,
     timeouts: Timeouts,
     progress: &Progress,
 ) -> Result<Answered, Unanswered> {
     let channel = match link {
-        Link::Shared(lane) => return send_stream(lane, request, scheme, timeouts, progress).await,
+        Link::Shared(lane) => return send_stream(lane, request, origin, timeouts, progress).await,
         Link::Kept(channel) => channel,
         Link::Fresh(leg) => Channel::open(leg)
             .await
@@ -264,7 +263,7 @@ async fn send_http1(
 async fn send_stream(
     lane: Lane,
     request: Request<Loan>,
-    scheme: Scheme,
+    origin: Origin,
     timeouts: Timeouts,
     progress: &Progress,
 ) -> Result<Answered, Unanswered> {
@@ -278,7 +277,7 @@ async fn send_stream(
         Unanswered { error: error.into(), sent }
     };
     let is_head = request.method() == Method::HEAD;
-    let (answer, mut streaming) = lane.send(request, scheme, timeouts.send).map_err(unanswered)?;
+    let (answer, mut streaming) = lane.send(request, origin, timeouts.send).map_err(unanswered)?;
     let answer = async { answer.await.map_err(|error| unanswered(streaming.why(error))) };
     let response = wait_for_head(answer, progress, timeouts.upstream_header).await;
     if let Err(Unanswered { error: Error::ReadTimeout, .. }) = response {
@@ -368,8 +367,8 @@ mod tests {
         let body = Lender::new(Timed::new(body, timeouts.request_body));
         let request = Request::new(body.lend());
         let link = Link::Fresh(Leg::Memory(leg));
-        let answer =
-            spawn_local(async move { send(link, request, Scheme::HTTP, timeouts, body.progress()).await });
+        let origin = Origin { scheme: http::uri::Scheme::HTTP, host: HeaderValue::from_static("a") };
+        let answer = spawn_local(async move { send(link, request, origin, timeouts, body.progress()).await });
         Exchange { client, server, answer, began: Instant::now() }
     }
 

@@ -310,6 +310,32 @@ fn a_client_that_is_gone_takes_its_stream_with_it_and_no_other() {
     });
 }
 
+/// The server serves it for as long.
+#[test]
+fn max_sessions_counts_a_request_until_it_was_sent() {
+    run(async {
+        let upstream = Http2Upstream::start().await;
+        let servers = [config::server(upstream.address(), "max-sessions = 1")];
+        let text = config::listener("")
+            + &config::pool("app", &servers, "http-version = \"2\"")
+            + &config::route("app", "");
+        let proxy = Proxy::start(&text).await;
+        let mut client = Http2::connect(proxy.address()).await;
+        let (answer, mut outgoing) = client.send(Http2::request("POST", "/"), false).await;
+        outgoing.send_data("begun".into(), false).unwrap();
+        let mut wire = upstream.next().await;
+        let mut asked = wire.request().await;
+        asked.begin(http::Response::new(())).send_data("".into(), true).unwrap();
+        let mut incoming = soon("the answer", answer).await.unwrap().into_body();
+        while let Some(data) = soon("its end", incoming.data()).await {
+            assert!(data.unwrap().is_empty());
+        }
+        assert_eq!(Wire::connect(proxy.address()).await.ask(GET).await.status(), 503);
+        outgoing.send_data(", ended".into(), true).unwrap();
+        assert_eq!(asked.body().await, (b"begun, ended".to_vec(), None));
+    });
+}
+
 /// The answer does not wait for the request's end, nor does it end it.
 #[test]
 fn rfc9113_8_1_an_answer_may_come_before_its_request_has_ended() {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::{ConnectError, NoAnswer, Server, http2};
+use super::{ConnectError, NoAnswer, Origin, Server, http2};
 use crate::config::{self, Health, HttpVersion, Probe};
 use crate::leg::Leg;
 use crate::proxy_protocol;
@@ -93,7 +93,7 @@ async fn probe(
             let request = request(host, path);
             let found = match version {
                 HttpVersion::Http1 => ask_http1(leg, request).await?,
-                HttpVersion::Http2 => ask_http2(leg, request, server.scheme()).await?,
+                HttpVersion::Http2 => ask_http2(leg, request, server.origin()).await?,
             };
             if found == *status { Ok(()) } else { Err(CheckError::Status { found, expected: *status }) }
         }
@@ -118,11 +118,11 @@ async fn ask_http1(leg: Leg, request: Request<()>) -> Result<StatusCode, CheckEr
     Ok(sender.send_request(request.map(|()| Empty::<Bytes>::new())).await?.status())
 }
 
-async fn ask_http2(leg: Leg, request: Request<()>, scheme: Scheme) -> Result<StatusCode, CheckError> {
+async fn ask_http2(leg: Leg, request: Request<()>, origin: Origin) -> Result<StatusCode, CheckError> {
     let (connection, driver) = http2::open(leg).await?;
     // The same.
     tokio::task::spawn_local(driver.run(|| {}));
-    Ok(connection.ask(request, scheme).await?)
+    Ok(connection.ask(request, origin).await?)
 }
 
 /// RFC 6455: a handshake, a ping with its pong, and a close with its answer.

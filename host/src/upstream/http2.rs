@@ -17,13 +17,14 @@ use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{FlowControl, Ping, PingPong, Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TE};
 use http::request::Parts;
-use http::uri::{Authority, Scheme};
+use http::uri::Authority;
 use http::{Request, StatusCode, Uri, Version};
 use http_body::Body as _;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::multiplex::Group;
+use super::{Origin, Serving};
 use crate::config::Timeouts;
 use crate::guard::Deadline;
 use crate::headers::{has_token, remove_hop_by_hop};
@@ -105,6 +106,8 @@ pub struct Lane {
     group: Rc<Group>,
     /// Nothing was in flight, and something had been: its server may just have closed it.
     pub was_idle: bool,
+    /// The answer is there, and the rest of the request is still to go.
+    serving: Cell<Option<Serving>>,
 }
 
 /// A request that was sent, for as long as its answer lasts. Dropped before it has ended, it is given up.
@@ -213,8 +216,8 @@ impl Connection {
     }
 
     /// Send the only request, which has no body: the status of its answer.
-    pub async fn ask(self, request: Request<()>, scheme: Scheme) -> Result<StatusCode, NoAnswer> {
-        let request = shape(request.into_parts().0, scheme, None);
+    pub async fn ask(self, request: Request<()>, origin: Origin) -> Result<StatusCode, NoAnswer> {
+        let request = shape(request.into_parts().0, origin, None);
         let (answer, _) = self.sender.clone().send_request(request, true)?;
         Ok(answer.await?.status())
     }
@@ -239,7 +242,7 @@ impl Connection {
         let was_idle = self.streams.get() == 0 && self.requests.get() > 0;
         self.streams.set(self.streams.get() + 1);
         self.requests.set(self.requests.get().saturating_add(1));
-        Lane { connection: Rc::clone(self), group: Rc::clone(group), was_idle }
+        Lane { connection: Rc::clone(self), group: Rc::clone(group), was_idle, serving: Cell::default() }
     }
 }
 
@@ -305,13 +308,13 @@ impl Lane {
     pub fn send(
         self,
         request: Request<Loan>,
-        scheme: Scheme,
+        origin: Origin,
         send_timeout: Duration,
     ) -> Result<(ResponseFuture, Streaming), NoAnswer> {
         let (head, body) = request.into_parts();
         let is_whole = body.is_end_stream();
         let length = body.size_hint().exact().filter(|_| !is_whole);
-        let head = shape(head, scheme, length);
+        let head = shape(head, origin, length);
         let (answer, mut stream) = self.connection.sender.clone().send_request(head, is_whole)?;
         let (lane, unsent) = (Rc::new(self), Rc::new(Cell::new(None)));
         let mut streaming = Streaming { lane, sending: None, held: None, unsent };
@@ -339,8 +342,8 @@ impl Drop for Lane {
     }
 }
 
-/// The request as HTTP/2 has it: `:authority` in place of Host, and nothing of a connection (RFC 9113 §8.2.2, §8.3.1).
-fn shape(mut head: Parts, scheme: Scheme, length: Option<u64>) -> Request<()> {
+/// The request as HTTP/2 has it: `:authority` in place of Host (the server's own where that is none, as of HTTP/1.0), and nothing of a connection (RFC 9113 §8.2.2, §8.3.1).
+fn shape(mut head: Parts, origin: Origin, length: Option<u64>) -> Request<()> {
     let trailers = has_token(&head.headers, &TE, "trailers");
     remove_hop_by_hop(&mut head.headers);
     if trailers {
@@ -349,20 +352,23 @@ fn shape(mut head: Parts, scheme: Scheme, length: Option<u64>) -> Request<()> {
     if let Some(length) = length {
         head.headers.entry(CONTENT_LENGTH).or_insert(length.into());
     }
-    let authority = head.headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let authority = |host: &HeaderValue| Authority::try_from(host.as_bytes()).ok().filter(has_no_user);
+    let authority = head.headers.get(HOST).and_then(authority).or_else(|| authority(&origin.host));
     let mut uri = std::mem::take(&mut head.uri).into_parts();
     let mut request = Request::new(());
-    // Without one (of HTTP/1.0, perhaps) the field stays as it is, and `h2` is told so by the version.
-    if authority.is_some() {
-        head.headers.remove(HOST);
-        *request.version_mut() = Version::HTTP_2;
-        (uri.scheme, uri.authority) = (Some(scheme), authority);
-    }
+    head.headers.remove(HOST);
+    *request.version_mut() = Version::HTTP_2;
+    (uri.scheme, uri.authority) = (Some(origin.scheme), authority);
     *request.method_mut() = head.method;
     // Its parts were one before, but for the first two, which are there together or not at all.
     *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
     *request.headers_mut() = head.headers;
     request
+}
+
+/// An authority may not name one here (RFC 9113 §8.3.1).
+fn has_no_user(authority: &Authority) -> bool {
+    !authority.as_str().contains('@')
 }
 
 // === impl Streaming ===
@@ -389,16 +395,17 @@ impl Streaming {
     }
 
     /// The answer has ended as it should; the rest of the request goes on.
-    pub fn ended(mut self) {
+    pub fn ended(mut self, serving: Serving) {
         self.sending = None;
+        self.lane.serving.set(Some(serving));
     }
 
     /// All of the answer is there, but for the word that it is all.
-    pub fn complete(mut self) {
-        self.sending = None;
+    pub fn complete(mut self, serving: Serving) {
         if let Some(held) = self.held.take() {
             self.lane.connection.await_end(held);
         }
+        self.ended(serving);
     }
 }
 
@@ -413,10 +420,13 @@ impl Drop for Streaming {
 
 #[cfg(test)]
 mod tests {
+    use http::uri::Scheme;
+
     use super::*;
 
     fn shaped(request: http::request::Builder, length: Option<u64>) -> Request<()> {
-        shape(request.body(()).unwrap().into_parts().0, Scheme::HTTPS, length)
+        let origin = Origin { scheme: Scheme::HTTPS, host: HeaderValue::from_static("192.0.2.1:443") };
+        shape(request.body(()).unwrap().into_parts().0, origin, length)
     }
 
     #[test]
@@ -433,9 +443,11 @@ mod tests {
     }
 
     #[test]
-    fn without_an_authority_there_is_none() {
-        let request = shaped(Request::get("/a").header("host", ""), None);
-        assert_eq!((request.uri().path(), request.uri().authority()), ("/a", None));
-        assert_eq!(request.version(), Version::HTTP_11);
+    fn without_an_authority_it_is_the_servers_own() {
+        for host in ["", "a b", "user@a.example"] {
+            let request = shaped(Request::get("/a").header("host", host), None);
+            assert_eq!(request.uri(), "https://192.0.2.1:443/a", "{host}");
+            assert!(request.headers().is_empty(), "{host}");
+        }
     }
 }

@@ -38,7 +38,7 @@ pub use self::http2::{Lane, NoAnswer, Streaming};
 pub use self::multiplex::Shared;
 pub use self::registry::Registry;
 pub use self::reuse::{Channel, Idle, Served};
-pub use self::server::{Server, Serving};
+pub use self::server::{Origin, Server, Serving};
 pub use self::watch::{Watch, watch};
 
 /// A named pool of servers.

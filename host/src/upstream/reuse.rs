@@ -169,21 +169,20 @@ impl Served {
 
     /// The body has ended as it should.
     pub fn ended(self) {
-        drop(self.serving);
-        if let Some(lease) = self.lease {
-            lease.give_back();
-        }
-        if let Some(streaming) = self.streaming {
-            streaming.ended();
+        let Self { serving, lease, streaming } = self;
+        match (lease, streaming) {
+            (Some(lease), _) => lease.give_back(serving),
+            (None, Some(streaming)) => streaming.ended(serving),
+            (None, None) => drop(serving),
         }
     }
 
     /// All of the body is there, whose length was known; its end may still have to come.
-    pub fn complete(mut self) {
-        if let Some(streaming) = self.streaming.take() {
-            streaming.complete();
+    pub fn complete(self) {
+        match self {
+            Self { streaming: Some(streaming), serving, .. } => streaming.complete(serving),
+            served => served.ended(),
         }
-        self.ended();
     }
 
     /// The server sends no more of it.
@@ -197,13 +196,16 @@ impl Served {
 // === impl Lease ===
 
 impl Lease {
-    fn give_back(mut self) {
+    /// Where its request is still being sent, its server has that one to serve yet.
+    fn give_back(mut self, serving: Serving) {
         // Most are ready by now; some have yet to find the end of what is all there, or have a body to send still.
         if self.channel.sender.is_ready() {
             self.put();
         } else {
             tokio::task::spawn_local(async move {
-                if self.channel.sender.ready().await.is_ok() {
+                let is_ready = self.channel.sender.ready().await.is_ok();
+                drop(serving);
+                if is_ready {
                     self.put();
                 }
             });

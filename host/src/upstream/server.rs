@@ -71,6 +71,13 @@ pub struct State {
     lines: Arc<Lines>,
 }
 
+/// What its URLs begin with.
+#[derive(Debug)]
+pub struct Origin {
+    pub scheme: Scheme,
+    pub host: HeaderValue,
+}
+
 /// A session or a request in flight.
 #[derive(Debug)]
 pub struct Serving(Arc<State>);
@@ -244,8 +251,9 @@ impl Server {
     }
 
     /// What its URLs begin with.
-    pub fn scheme(&self) -> Scheme {
-        if self.security.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
+    pub fn origin(&self) -> Origin {
+        let scheme = if self.security.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        Origin { scheme, host: self.host.clone() }
     }
 
     pub fn has_name(&self) -> bool {
