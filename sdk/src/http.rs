@@ -72,6 +72,8 @@ pub enum HttpError {
     TooLarge,
     /// This hook call has made as many calls as it may: 16.
     TooMany,
+    /// What none of the others says, such as that the proxy is about to stop.
+    Other,
 }
 
 impl fmt::Display for HttpError {
@@ -83,6 +85,7 @@ impl fmt::Display for HttpError {
             Self::Unreachable => "no server answered",
             Self::TooLarge => "the answer is larger than 1 MiB",
             Self::TooMany => "this hook call has made as many calls as it may",
+            Self::Other => "the host made no request",
         })
     }
 }

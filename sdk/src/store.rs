@@ -57,6 +57,8 @@ pub enum StoreError {
     /// An increment of a value that is not a whole number of 64 bits, or would leave their range; nothing was
     /// changed.
     NotANumber,
+    /// What none of the others says. Whether a change was made is not known.
+    Other,
 }
 
 impl fmt::Display for StoreError {
@@ -65,6 +67,7 @@ impl fmt::Display for StoreError {
             Self::Unavailable => "the shared store cannot be reached",
             Self::TooLarge => "the key or the value is too large",
             Self::NotANumber => "the value is no whole number of 64 bits, or would leave their range",
+            Self::Other => "the store did not do it",
         })
     }
 }

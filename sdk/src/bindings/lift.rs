@@ -55,7 +55,8 @@ impl HttpError {
             2 => Self::Timeout,
             3 => Self::Unreachable,
             4 => Self::TooLarge,
-            _ => Self::TooMany,
+            5 => Self::TooMany,
+            _ => Self::Other,
         }
     }
 }
@@ -65,7 +66,8 @@ impl StoreError {
         match discriminant {
             0 => Self::Unavailable,
             1 => Self::TooLarge,
-            _ => Self::NotANumber,
+            2 => Self::NotANumber,
+            _ => Self::Other,
         }
     }
 }

@@ -129,9 +129,8 @@ async fn make(
         match error {
             CallError::Timeout => HttpError::Timeout,
             CallError::TooLarge => HttpError::TooLarge,
-            CallError::NoUpstream | CallError::Failed(_) | CallError::BrokenOff(_) | CallError::Stopped => {
-                HttpError::Unreachable
-            }
+            CallError::NoUpstream | CallError::Failed(_) | CallError::BrokenOff(_) => HttpError::Unreachable,
+            CallError::Stopped => HttpError::Other,
         }
     })
 }
