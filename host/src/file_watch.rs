@@ -27,6 +27,14 @@ impl FileWatch {
         self.seen.clear();
     }
 
+    /// Look for changes of these, too, which were refused: it may be up to any of them, or to one that was gone.
+    pub fn follow_also(&mut self, mut files: Vec<(PathBuf, Stamp)>) {
+        let mut known = std::mem::take(&mut self.in_use);
+        known.retain(|(file, _)| !files.iter().any(|(other, _)| other == file));
+        files.append(&mut known);
+        self.follow(self.interval, files);
+    }
+
     /// Ends when a file is another one than before, and was so at two looks: writing takes a while. Each change is told once.
     pub async fn changed(&mut self) {
         let Some(interval) = self.interval else { return std::future::pending().await };

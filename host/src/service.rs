@@ -69,13 +69,9 @@ impl Service {
         let began = Instant::now();
         let before = self.snapshot.load_full();
         let Prepared { files, snapshot } = self.preparer.prepare(Some(Arc::clone(&before))).await;
-        let watch = match &snapshot {
-            Ok(next) => next.config.server.watch,
-            Err(_) => before.config.server.watch,
-        };
-        // Where not even looking was possible, what was looked at before is still of interest.
-        if !files.is_empty() {
-            self.files.follow(watch, files);
+        match &snapshot {
+            Ok(next) => self.files.follow(next.config.server.watch, files),
+            Err(_) => self.files.follow_also(files),
         }
         let mut next = match snapshot {
             Ok(next) => next,

@@ -337,6 +337,22 @@ fn files_that_change_are_loaded_where_they_are_watched() {
 }
 
 #[test]
+fn a_plugin_that_is_gone_for_a_while_is_loaded_when_it_is_back() {
+    run(async {
+        let upstream = Upstream::named("home").await;
+        let folder = scratch();
+        let file = folder.path().join("version.wasm");
+        fs::copy(guest("version"), &file).unwrap();
+        let versioned = Versioned { server: "watch = \"100ms\"", ..Versioned::new(upstream.address()) };
+        let proxy = Proxy::start(&versioned.config_of(&file, 1)).await;
+        fs::remove_file(&file).unwrap();
+        proxy.log().line(&["ERROR", "expected a file at", "version.wasm"]).await;
+        fs::copy(guest("version"), &file).unwrap();
+        proxy.log().line(&["configuration reloaded", "plugins_unchanged=1"]).await;
+    });
+}
+
+#[test]
 fn what_was_refused_for_a_certificate_is_tried_again_when_it_is_another() {
     run(async {
         let files = TlsFiles::new();
