@@ -10,7 +10,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::Failed;
-use crate::plugin::load::to_component;
+use crate::plugin::component::to_component;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Debian's packages, and where they put what is needed.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Failed;
-use crate::plugin::load::{describe, hex};
+use crate::plugin::component::{describe, hex};
 
 pub(super) fn run(file: &Path) -> Result<(), Failed> {
     let failed = |error: &dyn std::fmt::Display| Failed::Usage(format!("{}: {error}", file.display()));

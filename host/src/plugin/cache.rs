@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::load::hex;
+use super::component::hex;
 
 /// Entries kept; the ones not used for longest go first.
 const ENTRIES_MAX: usize = 200;

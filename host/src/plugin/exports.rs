@@ -8,9 +8,9 @@ use wasmtime::component::{
     TypedFunc,
 };
 
+use super::component::HOOKS;
 use super::hook::Hook;
 use super::instance::{MessageVerdict, RequestVerdict};
-use super::load::HOOKS;
 use super::state::{LentConnection, LentRequest, LentResponse, State};
 use super::way::Way;
 use super::{CloseInfo, MessageRef, Response, Side};

@@ -1,7 +1,7 @@
 //! Plugins: all that knows wasmtime.
 //!
-//! A plugin's way: [`load`] reads the file, makes a component of it, checks its imports and exports, compiles it,
-//! configures it once and takes the memory image; the result is a [`Plugin`], shared by all workers and
+//! A plugin's way: [`load`] reads the file, has a [`component`] made of it and its imports and exports checked, compiles
+//! it, configures it once and takes the memory image; the result is a [`Plugin`], shared by all workers and
 //! immutable. An [`instance`] of it is made per WebSocket session, or taken from a worker's pool for a request.
 //! [`requests`] runs the request and response hooks of a route, [`chain`] the session hooks of one session.
 
@@ -10,6 +10,7 @@ mod bounds;
 pub mod cache;
 mod capacity;
 pub mod chain;
+pub mod component;
 pub mod connection_view;
 pub mod engine;
 pub mod engines;
