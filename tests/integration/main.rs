@@ -69,6 +69,7 @@ mod upstream_addresses;
 mod upstream_balance;
 mod upstream_health;
 mod upstream_http2;
+mod upstream_http2_connections;
 mod upstream_http2_failures;
 mod upstream_limits;
 mod upstream_retry;

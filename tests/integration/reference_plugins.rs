@@ -1,8 +1,6 @@
 //! The reference plugins end to end, each with its settings.
 
-use sluicegate_tests::{
-    Frame, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, eventually, handshake, run,
-};
+use sluicegate_tests::{Frame, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, eventually, run};
 
 fn get(more: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: a\r\n{more}\r\n")
@@ -65,26 +63,11 @@ fn rate_limit_bounds_connections_at_a_time() {
         assert_eq!(WebSocket::refused(proxy.address(), "/", "").await.status(), 429);
         // A place is given back at the end of the session that had it.
         drop(first);
-        let mut client = eventually_open(&proxy, &upstream).await;
+        let mut client = Session::eventually_open(&proxy, &upstream).await;
         client.client.say("hello").await;
         assert_eq!(client.upstream.hear().await, "hello");
         assert_eq!(WebSocket::refused(proxy.address(), "/", "").await.status(), 429);
     });
-}
-
-/// Ask until the place that is free soon is free.
-async fn eventually_open(proxy: &Proxy, upstream: &RawUpstream) -> Session {
-    loop {
-        let mut wire = Wire::send_to(proxy.address(), handshake("/", "")).await;
-        tokio::select! {
-            head = wire.head() => assert_eq!(head.status(), 429),
-            server = upstream.next() => {
-                let server = WebSocket::accept(server).await;
-                let client = WebSocket::upgraded(wire).await;
-                return Session { client, upstream: server };
-            }
-        }
-    }
 }
 
 #[test]

@@ -126,26 +126,12 @@ fn slots_outlive_their_lease_while_their_proxy_lives_and_not_after_its_end() {
         }
         // Killed, it gives nothing back.
         drop(first);
-        let _client = eventually_accepted(&second, &upstream).await;
+        let _client = Session::eventually_open(&second, &upstream).await;
     });
 }
 
 async fn slots_key(redis: &Redis) -> String {
     redis.ask(&["KEYS", "sluicegate:slots:*"]).await
-}
-
-/// Ask until the place that is free soon is free.
-async fn eventually_accepted(proxy: &Proxy, upstream: &RawUpstream) -> Session {
-    loop {
-        let mut wire = Wire::send_to(proxy.address(), handshake("/", "")).await;
-        tokio::select! {
-            head = wire.head() => assert_eq!(head.status(), 429),
-            server = upstream.next() => {
-                let server = WebSocket::accept(server).await;
-                return Session { client: WebSocket::upgraded(wire).await, upstream: server };
-            }
-        }
-    }
 }
 
 #[test]

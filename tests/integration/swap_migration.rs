@@ -24,6 +24,15 @@ async fn sessions(proxy: &Proxy, upstream: &RawUpstream, count: usize) -> Vec<Se
     sessions
 }
 
+/// A session in the first version of a plugin with these keys.
+async fn one_session(plugin: &'static str) -> (Versioned, Proxy, Session) {
+    let upstream = RawUpstream::start().await;
+    let versioned = Versioned { plugin, ..Versioned::new(upstream.address()) };
+    let proxy = versioned.start().await;
+    let session = Session::open(&proxy, &upstream).await;
+    (versioned, proxy, session)
+}
+
 #[test]
 fn sessions_run_the_new_version_and_keep_their_state() {
     run(async {
@@ -60,10 +69,7 @@ fn sessions_run_the_new_version_and_keep_their_state() {
 fn timers_go_on() {
     run(async {
         for plugin in ISOLATIONS {
-            let upstream = RawUpstream::start().await;
-            let versioned = Versioned { plugin, ..Versioned::new(upstream.address()) };
-            let proxy = versioned.start().await;
-            let mut session = Session::open(&proxy, &upstream).await;
+            let (versioned, proxy, mut session) = one_session(plugin).await;
             assert_heard(&mut session, "timer 2000", "v1#1 timer 2000").await;
             versioned.swap(&proxy, 2).await;
             proxy.log().line(&[TOLD, "migrated=1"]).await;
@@ -76,10 +82,7 @@ fn timers_go_on() {
 fn a_message_under_way_is_the_new_versions_when_it_is_whole() {
     run(async {
         for plugin in ISOLATIONS {
-            let upstream = RawUpstream::start().await;
-            let versioned = Versioned { plugin, ..Versioned::new(upstream.address()) };
-            let proxy = versioned.start().await;
-            let mut session = Session::open(&proxy, &upstream).await;
+            let (versioned, proxy, mut session) = one_session(plugin).await;
             session.client.send(Frame::text("one ").unfinished()).await;
             session.client.send(Frame::ping("")).await;
             // The ping passed, so the fragment before it has come.
@@ -96,10 +99,7 @@ fn a_message_under_way_is_the_new_versions_when_it_is_whole() {
 fn what_the_new_version_asks_for_while_it_takes_over_is_done() {
     run(async {
         for plugin in ISOLATIONS {
-            let upstream = RawUpstream::start().await;
-            let versioned = Versioned { plugin, ..Versioned::new(upstream.address()) };
-            let proxy = versioned.start().await;
-            let mut session = Session::open(&proxy, &upstream).await;
+            let (versioned, proxy, mut session) = one_session(plugin).await;
             let greeting = Versioned { settings: "greeting = \"new here\"", ..versioned };
             greeting.swap(&proxy, 2).await;
             assert_eq!(session.client.hear().await, "new here");

@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::tls_files::TlsFiles;
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+pub const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+pub const POST: &str = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\nbody";
 
 /// One worker, as each has connections of its own, and these keys of the upstream and its route.
 pub async fn proxy(server: impl std::fmt::Display, keys: &str, route: &str) -> Proxy {

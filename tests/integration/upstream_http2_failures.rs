@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 
-use futures_util::future::join_all;
 use h2::Reason;
 use h2::server::Builder;
 use http::Response;
@@ -10,39 +9,10 @@ use sluicegate_tests::{
     Http2Upstream, Proxy, RawFrame, RawHttp2, RawUpstream, Wire, config, eventually, run, soon,
 };
 
-use crate::upstream_http2::proxy;
+use crate::upstream_http2::{GET, POST, proxy};
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
-const POST: &str = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\nbody";
 /// Whose body is yet to come.
 const BEGUN: &str = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\n";
-
-/// A server's side of the next connection, whose frames are the test's.
-async fn next(upstream: &RawUpstream) -> RawHttp2 {
-    let mut server = RawHttp2 { wire: upstream.next().await };
-    assert_eq!(server.wire.take(RawHttp2::PREFACE.len()).await, RawHttp2::PREFACE);
-    send(&mut server, &[RawFrame::new(RawHttp2::SETTINGS, 0, 0, [])]).await;
-    server
-}
-
-async fn send(server: &mut RawHttp2, frames: &[RawFrame]) {
-    assert!(server.try_send(frames).await);
-}
-
-/// The stream of the next request.
-async fn request(server: &mut RawHttp2) -> u32 {
-    server.frame_of(RawHttp2::HEADERS).await.stream
-}
-
-fn ok(stream: u32) -> RawFrame {
-    let flags = RawHttp2::END_HEADERS | RawHttp2::END_STREAM;
-    RawFrame::new(RawHttp2::HEADERS, flags, stream, RawFrame::block(&[(":status", "204")]))
-}
-
-fn goaway(last: u32, reason: Reason) -> RawFrame {
-    let payload = [last.to_be_bytes(), u32::from(reason).to_be_bytes()].concat();
-    RawFrame::new(RawHttp2::GOAWAY, 0, 0, payload)
-}
 
 /// Two servers in turn, the first of which is the first.
 async fn pool(first: &Http2Upstream, second: &Http2Upstream, keys: &str) -> Proxy {
@@ -59,12 +29,11 @@ fn rfc9113_6_8_what_a_goaway_leaves_out_is_sent_again_whatever_it_is() {
             let upstream = RawUpstream::start().await;
             let proxy = proxy(upstream.address(), "max-fails = 1\nfail-timeout = \"1h\"", "").await;
             let mut client = Wire::send_to(proxy.address(), request_text).await;
-            let mut server = next(&upstream).await;
-            assert_eq!(request(&mut server).await, 1);
-            send(&mut server, &[goaway(0, Reason::NO_ERROR)]).await;
-            let mut server = next(&upstream).await;
-            let stream = request(&mut server).await;
-            send(&mut server, &[ok(stream)]).await;
+            let mut server = RawHttp2::accept(&upstream).await;
+            assert_eq!(server.request().await, 1);
+            server.send(&[RawFrame::goaway(0, Reason::NO_ERROR)]).await;
+            let mut server = RawHttp2::accept(&upstream).await;
+            server.answer_next().await;
             assert_eq!(client.head().await.status(), expected);
             proxy.log().assert_none(&["passed over"]);
         }
@@ -77,18 +46,16 @@ fn rfc9113_6_8_after_a_goaway_streams_end_and_new_ones_go_elsewhere() {
         let upstream = RawUpstream::start().await;
         let proxy = proxy(upstream.address(), "", "").await;
         let mut client = Wire::send_to(proxy.address(), GET).await;
-        let mut leaving = next(&upstream).await;
-        let first = request(&mut leaving).await;
-        send(&mut leaving, &[goaway(first, Reason::NO_ERROR)]).await;
+        let mut leaving = RawHttp2::accept(&upstream).await;
+        let first = leaving.request().await;
+        leaving.send(&[RawFrame::goaway(first, Reason::NO_ERROR)]).await;
         // The word has come when the PING behind it is answered.
-        send(&mut leaving, &[RawFrame::new(RawHttp2::PING, 0, 0, *b"12345678")]).await;
-        while leaving.frame_of(RawHttp2::PING).await.flags != RawHttp2::ACK {}
+        leaving.until_read().await;
         let mut other = Wire::send_to(proxy.address(), POST).await;
-        let mut server = next(&upstream).await;
-        let second = request(&mut server).await;
-        send(&mut server, &[ok(second)]).await;
+        let mut server = RawHttp2::accept(&upstream).await;
+        server.answer_next().await;
         assert_eq!(other.response().await.status(), 204);
-        send(&mut leaving, &[ok(first)]).await;
+        leaving.send(&[RawFrame::no_content(first)]).await;
         assert_eq!(client.response().await.status(), 204);
         leaving.wire.rest().await;
     });
@@ -101,9 +68,9 @@ fn a_server_that_only_says_goaway_is_asked_so_often_and_no_more() {
         let proxy = proxy(upstream.address(), "retry-attempts = 3", "").await;
         let mut client = Wire::send_to(proxy.address(), GET).await;
         for _ in 0..3 {
-            let mut server = next(&upstream).await;
-            request(&mut server).await;
-            send(&mut server, &[goaway(0, Reason::NO_ERROR)]).await;
+            let mut server = RawHttp2::accept(&upstream).await;
+            server.request().await;
+            server.send(&[RawFrame::goaway(0, Reason::NO_ERROR)]).await;
         }
         assert_eq!(client.response().await.status(), 502);
     });
@@ -187,17 +154,15 @@ fn a_connection_that_its_server_closed_while_it_idled_costs_no_idempotent_reques
             let upstream = RawUpstream::start().await;
             let proxy = proxy(upstream.address(), "max-fails = 1\nfail-timeout = \"1h\"", "").await;
             let mut client = Wire::send_to(proxy.address(), GET).await;
-            let mut server = next(&upstream).await;
-            let stream = request(&mut server).await;
-            send(&mut server, &[ok(stream)]).await;
+            let mut server = RawHttp2::accept(&upstream).await;
+            server.answer_next().await;
             assert_eq!(client.response().await.status(), 204);
             client.send(request_text).await;
-            request(&mut server).await;
+            server.request().await;
             drop(server);
             if expected == 204 {
-                let mut server = next(&upstream).await;
-                let stream = request(&mut server).await;
-                send(&mut server, &[ok(stream)]).await;
+                let mut server = RawHttp2::accept(&upstream).await;
+                server.answer_next().await;
             }
             assert_eq!(client.head().await.status(), expected);
             proxy.log().assert_none(&["passed over"]);
@@ -234,22 +199,21 @@ fn clients_that_leave_do_not_end_the_connection_of_others() {
         let upstream = RawUpstream::start().await;
         let proxy = proxy(upstream.address(), "", "").await;
         let mut stays = Wire::send_to(proxy.address(), GET).await;
-        let mut server = next(&upstream).await;
-        let stays_at = request(&mut server).await;
+        let mut server = RawHttp2::accept(&upstream).await;
+        let stays_at = server.request().await;
         let mut late = Vec::new();
         for _ in 0..CLIENTS {
             let client = Wire::send_to(proxy.address(), GET).await;
-            let stream = request(&mut server).await;
+            let stream = server.request().await;
             client.reset();
             assert_eq!(server.frame_of(RawHttp2::RST_STREAM).await.stream, stream);
             let head = RawFrame::block(&[(":status", "200")]);
             late.push(RawFrame::new(RawHttp2::HEADERS, RawHttp2::END_HEADERS, stream, head));
             late.extend((0..20).map(|_| RawFrame::new(RawHttp2::DATA, 0, stream, "late")));
         }
-        send(&mut server, &late).await;
-        send(&mut server, &[RawFrame::new(RawHttp2::PING, 0, 0, *b"12345678")]).await;
-        while server.frame_of(RawHttp2::PING).await.flags != RawHttp2::ACK {}
-        send(&mut server, &[ok(stays_at)]).await;
+        server.send(&late).await;
+        server.until_read().await;
+        server.send(&[RawFrame::no_content(stays_at)]).await;
         assert_eq!(stays.response().await.status(), 204);
     });
 }
@@ -292,16 +256,16 @@ fn an_answer_that_is_complete_is_not_given_up_before_its_end() {
             client.send(GET.replace("GET", method)).await;
             let server = match &mut server {
                 Some(server) => server,
-                None => server.insert(next(&upstream).await),
+                None => server.insert(RawHttp2::accept(&upstream).await),
             };
-            let stream = request(server).await;
+            let stream = server.request().await;
             let head = RawFrame::block(&[(":status", status), ("content-length", length)]);
             let head = RawFrame::new(RawHttp2::HEADERS, RawHttp2::END_HEADERS, stream, head);
             let data = RawFrame::new(RawHttp2::DATA, 0, stream, body);
-            send(server, &[head, data]).await;
+            server.send(&[head, data]).await;
             assert_eq!(client.head().await.status().to_string(), status);
             assert_eq!(client.take(body.len()).await, body.as_bytes());
-            send(server, &[RawFrame::new(RawHttp2::PING, 0, 0, *b"12345678")]).await;
+            server.send(&[RawFrame::new(RawHttp2::PING, 0, 0, *b"12345678")]).await;
             loop {
                 let frame = server.frame().await;
                 assert_ne!(frame.kind, RawHttp2::RST_STREAM, "{method} {status}");
@@ -309,7 +273,7 @@ fn an_answer_that_is_complete_is_not_given_up_before_its_end() {
                     break;
                 }
             }
-            send(server, &[RawFrame::new(RawHttp2::DATA, RawHttp2::END_STREAM, stream, [])]).await;
+            server.send(&[RawFrame::new(RawHttp2::DATA, RawHttp2::END_STREAM, stream, [])]).await;
         }
     });
 }
@@ -339,14 +303,13 @@ fn a_connection_that_answers_no_ping_takes_no_more_requests() {
         let proxy =
             proxy(upstream.address(), "max-fails = 0", "timeouts = { upstream-header = \"500ms\" }").await;
         let mut client = Wire::send_to(proxy.address(), GET).await;
-        let mut lost = next(&upstream).await;
-        request(&mut lost).await;
+        let mut lost = RawHttp2::accept(&upstream).await;
+        lost.request().await;
         assert_eq!(client.response().await.status(), 504);
         lost.frame_of(RawHttp2::PING).await;
         client.send(GET).await;
-        let mut server = next(&upstream).await;
-        let stream = request(&mut server).await;
-        send(&mut server, &[ok(stream)]).await;
+        let mut server = RawHttp2::accept(&upstream).await;
+        server.answer_next().await;
         assert_eq!(client.response().await.status(), 204);
         lost.wire.rest().await;
         proxy.log().line(&["answers no ping"]).await;
@@ -399,144 +362,6 @@ fn a_client_that_breaks_its_body_off_is_at_fault() {
         assert_eq!(asked.given_up().await, Reason::CANCEL);
         assert_eq!(client.response().await.status(), 408);
         proxy.log().line(&["request refused", "fault=client"]).await;
-    });
-}
-
-#[test]
-fn a_limit_of_one_stream_opens_more_connections_and_then_has_requests_wait() {
-    run(async {
-        let mut settings = Builder::new();
-        settings.max_concurrent_streams(1);
-        let upstream = Http2Upstream::with(settings).await;
-        let proxy = proxy(upstream.address(), "max-fails = 1", "timeouts = { connect = \"2s\" }").await;
-        let mut pairs = Vec::new();
-        for _ in 0..16 {
-            let client = Wire::send_to(proxy.address(), GET).await;
-            let mut wire = upstream.next().await;
-            let asked = wire.request().await;
-            pairs.push((client, wire, asked));
-        }
-        let mut waiting = Wire::send_to(proxy.address(), GET).await;
-        let mut in_vain = Wire::send_to(proxy.address(), GET).await;
-        let (mut client, mut wire, asked) = pairs.swap_remove(7);
-        asked.answer("one");
-        assert_eq!(client.response().await.text(), "one");
-        // Whoever waits longest.
-        let asked = wire.request().await;
-        assert_eq!(in_vain.response().await.status(), 503);
-        asked.answer("two");
-        assert_eq!(waiting.response().await.text(), "two");
-        upstream.assert_no_more();
-        // That it has much to do is no failure of the server.
-        proxy.log().assert_none(&["and is passed over"]);
-    });
-}
-
-#[test]
-fn a_burst_before_the_server_has_spoken_waits_for_it() {
-    run(async {
-        let upstream = RawUpstream::start().await;
-        let proxy = proxy(upstream.address(), "", "").await;
-        let mut clients = Vec::new();
-        for _ in 0..10 {
-            clients.push(Wire::send_to(proxy.address(), GET).await);
-        }
-        let mut server = RawHttp2 { wire: upstream.next().await };
-        server.wire.take(RawHttp2::PREFACE.len()).await;
-        let four = [&[0, 3][..], &4_u32.to_be_bytes()].concat();
-        send(&mut server, &[RawFrame::new(RawHttp2::SETTINGS, 0, 0, four)]).await;
-        // As many as the server takes at once, the others after them or over another connection.
-        let mut streams = Vec::new();
-        for _ in 0..4 {
-            streams.push(request(&mut server).await);
-        }
-        assert_eq!(streams, [1, 3, 5, 7]);
-        let mut second = next(&upstream).await;
-        for _ in 0..6 {
-            let stream = request(&mut second).await;
-            send(&mut second, &[ok(stream)]).await;
-        }
-        let answers: Vec<RawFrame> = streams.into_iter().map(ok).collect();
-        send(&mut server, &answers).await;
-        for client in &mut clients {
-            assert_eq!(client.response().await.status(), 204);
-        }
-    });
-}
-
-#[test]
-fn nobody_waits_for_a_server_that_refuses() {
-    run(async {
-        let address = RawUpstream::start().await.address();
-        let proxy = proxy(address, "max-fails = 0", "").await;
-        let answers = join_all(
-            (0..50).map(|_| async { Wire::send_to(proxy.address(), GET).await.response().await.status() }),
-        );
-        assert_eq!(answers.await, [502; 50]);
-    });
-}
-
-#[test]
-fn a_server_that_never_speaks_is_too_slow() {
-    run(async {
-        let upstream = RawUpstream::start().await;
-        let proxy = proxy(upstream.address(), "", "timeouts = { connect = \"500ms\" }").await;
-        let mut client = Wire::send_to(proxy.address(), POST).await;
-        let mut wire = upstream.next().await;
-        assert_eq!(client.response().await.status(), 504);
-        // No request went there.
-        let sent = wire.rest().await;
-        assert_eq!(&sent[..RawHttp2::PREFACE.len()], RawHttp2::PREFACE);
-        let mut frames = &sent[RawHttp2::PREFACE.len()..];
-        let mut kinds = Vec::new();
-        while let [0, high, low, kind, ..] = *frames {
-            kinds.push(kind);
-            frames = &frames[9 + usize::from(u16::from_be_bytes([high, low]))..];
-        }
-        assert!(!kinds.contains(&RawHttp2::HEADERS), "{kinds:?}");
-    });
-}
-
-/// Whose time to connect is over leaves the connection to those who wait longer.
-#[test]
-fn one_without_patience_fails_nobody_else() {
-    run(async {
-        let upstream = RawUpstream::start().await;
-        let text = config::listener("")
-            + &config::upstream("app", &[upstream.address()], "http-version = \"2\"\nmax-fails = 0")
-            + &config::route("app", "path = \"/soon\"\ntimeouts = { connect = \"500ms\" }")
-            + &config::route("app", "timeouts = { connect = \"20s\" }");
-        let proxy = Proxy::start(&(String::from("[server]\nworkers = 1\n") + &text)).await;
-        let mut hasty = Wire::send_to(proxy.address(), &GET.replace(" / ", " /soon ")).await;
-        let mut server = RawHttp2 { wire: upstream.next().await };
-        let mut patient = Wire::send_to(proxy.address(), GET).await;
-        assert_eq!(hasty.response().await.status(), 504);
-        server.wire.take(RawHttp2::PREFACE.len()).await;
-        send(&mut server, &[RawFrame::new(RawHttp2::SETTINGS, 0, 0, [])]).await;
-        let stream = request(&mut server).await;
-        send(&mut server, &[ok(stream)]).await;
-        assert_eq!(patient.response().await.status(), 204);
-    });
-}
-
-/// Who waits while no further connection is tried is the one to try it.
-#[test]
-fn a_further_connection_that_failed_is_tried_again() {
-    run(async {
-        let upstream = RawUpstream::start().await;
-        let proxy = proxy(upstream.address(), "max-fails = 0", "timeouts = { connect = \"20s\" }").await;
-        let _long = Wire::send_to(proxy.address(), GET).await;
-        let mut server = RawHttp2 { wire: upstream.next().await };
-        server.wire.take(RawHttp2::PREFACE.len()).await;
-        let one = [&[0, 3][..], &1_u32.to_be_bytes()].concat();
-        send(&mut server, &[RawFrame::new(RawHttp2::SETTINGS, 0, 0, one)]).await;
-        request(&mut server).await;
-        let mut waiting = Wire::send_to(proxy.address(), GET).await;
-        drop(upstream.next().await);
-        let mut further = next(&upstream).await;
-        let stream = request(&mut further).await;
-        send(&mut further, &[ok(stream)]).await;
-        assert_eq!(waiting.response().await.status(), 204);
     });
 }
 

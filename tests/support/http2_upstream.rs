@@ -1,4 +1,4 @@
-//! Servers behind the proxy that speak HTTP/2 with prior knowledge, by the `h2` crate.
+//! Servers behind the proxy that speak HTTP/2 with prior knowledge: by the `h2` crate, or frame by frame.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::http2::{RawFrame, RawHttp2};
 use crate::soon;
+use crate::upstream::RawUpstream;
 
 /// A server whose connections the test takes one by one.
 pub struct Http2Upstream {
@@ -127,5 +129,68 @@ impl Asked {
             body.extend(data);
         }
         (body, soon("its trailers", self.body.trailers()).await.unwrap())
+    }
+}
+
+// === impl RawHttp2 ===
+
+impl RawHttp2 {
+    /// A server's side of the next connection, which has said its preface and heard empty settings.
+    pub async fn accept(upstream: &RawUpstream) -> Self {
+        let mut server = Self::accept_silent(upstream).await;
+        server.begin([]).await;
+        server
+    }
+
+    /// The same before anything was read or said.
+    pub async fn accept_silent(upstream: &RawUpstream) -> Self {
+        Self { wire: upstream.next().await }
+    }
+
+    /// Read the preface, and say these settings.
+    pub async fn begin(&mut self, settings: impl Into<Vec<u8>>) {
+        assert_eq!(self.wire.take(Self::PREFACE.len()).await, Self::PREFACE);
+        self.send(&[RawFrame::new(Self::SETTINGS, 0, 0, settings)]).await;
+    }
+
+    pub async fn send(&mut self, frames: &[RawFrame]) {
+        assert!(self.try_send(frames).await);
+    }
+
+    /// The stream of the next request.
+    pub async fn request(&mut self) -> u32 {
+        self.frame_of(Self::HEADERS).await.stream
+    }
+
+    /// Answer the next request by 204.
+    pub async fn answer_next(&mut self) {
+        let stream = self.request().await;
+        self.send(&[RawFrame::no_content(stream)]).await;
+    }
+
+    /// Return when what was sent so far has been read: a PING behind it is answered.
+    pub async fn until_read(&mut self) {
+        self.send(&[RawFrame::new(Self::PING, 0, 0, *b"12345678")]).await;
+        while self.frame_of(Self::PING).await.flags != Self::ACK {}
+    }
+}
+
+// === impl RawFrame ===
+
+impl RawFrame {
+    /// A whole answer.
+    pub fn no_content(stream: u32) -> Self {
+        let flags = RawHttp2::END_HEADERS | RawHttp2::END_STREAM;
+        Self::new(RawHttp2::HEADERS, flags, stream, Self::block(&[(":status", "204")]))
+    }
+
+    pub fn goaway(last: u32, reason: Reason) -> Self {
+        let payload = [last.to_be_bytes(), u32::from(reason).to_be_bytes()].concat();
+        Self::new(RawHttp2::GOAWAY, 0, 0, payload)
+    }
+
+    /// The payload of settings that allow so many streams at once (RFC 9113 §6.5.2).
+    pub fn max_concurrent_streams(count: u32) -> Vec<u8> {
+        [&[0, 3][..], &count.to_be_bytes()].concat()
     }
 }

@@ -142,6 +142,20 @@ impl WebSocket {
 // === impl Session ===
 
 impl Session {
+    /// Ask until the place that is free soon is free: as long as it is not, the answer is 429.
+    pub async fn eventually_open(proxy: &Proxy, upstream: &RawUpstream) -> Self {
+        loop {
+            let mut wire = Wire::send_to(proxy.address(), handshake("/", "")).await;
+            tokio::select! {
+                head = wire.head() => assert_eq!(head.status(), 429),
+                server = upstream.next() => {
+                    let upstream = WebSocket::accept(server).await;
+                    return Self { client: WebSocket::upgraded(wire).await, upstream };
+                }
+            }
+        }
+    }
+
     pub async fn open(proxy: &Proxy, upstream: &RawUpstream) -> Self {
         Self::open_at(proxy, upstream, "/").await
     }

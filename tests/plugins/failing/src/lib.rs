@@ -27,8 +27,6 @@ enum Hook {
     OnClose,
     /// The destructor of a session.
     Drop,
-    ExportState,
-    ImportState,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -125,16 +123,6 @@ impl Session for Open {
         if self.fails_later {
             plugin.fail_in(Hook::OnClose);
         }
-    }
-
-    fn export_state(&self, plugin: &Failing) -> Option<Vec<u8>> {
-        plugin.fail_in(Hook::ExportState);
-        Some(Vec::new())
-    }
-
-    fn import_state(plugin: &Failing, _: &Connection, _: Vec<u8>) -> Result<Self, String> {
-        plugin.fail_in(Hook::ImportState);
-        Ok(Self::default())
     }
 }
 
