@@ -51,7 +51,7 @@ bench-plugins: setup-wasm release ## what a plugin costs per request, message an
 	cargo bench --package sluicegate --bench plugins
 
 bench-idle: setup-wasm release ## what an idle session costs in memory
-	$(RELEASE) plugin build tests/plugins/*
+	$(RELEASE) plugin build plugins/* tests/plugins/*
 	cargo run --release --package sluicegate-bench -- idle
 
 soak: setup-wasm setup-peers ## 9,000 live sessions while their plugins are swapped; prints memory and reload times
