@@ -15,9 +15,10 @@ use sluicegate::config;
 use sluicegate::limits::Limits;
 use sluicegate::plugin::chain::Chain;
 use sluicegate::plugin::connection_view::{Asked, ConnectionView};
-use sluicegate::plugin::engine::{self, PoolSize, Ticker};
+use sluicegate::plugin::engine::{self, PoolSize};
 use sluicegate::plugin::instance::Instance;
 use sluicegate::plugin::load::Loader;
+use sluicegate::plugin::ticker::Ticker;
 use sluicegate::plugin::{CloseInfo, Closer, Lent, MessageRef, Plugin, Side, requests};
 use sluicegate::request::RequestHead;
 use tokio::runtime::LocalRuntime;
@@ -44,7 +45,7 @@ impl Bench {
     }
 
     fn with(engine: Engine) -> Self {
-        assert!(Ticker::start().expect("ticker").advance(&engine));
+        Ticker::start().expect("ticker").advance(&engine);
         let loader = Loader::new(engine, POOL, Arc::new(Limits::default()), 1, None).expect("loader");
         Self { runtime: LocalRuntime::new().expect("runtime"), loader }
     }

@@ -2,20 +2,15 @@
 //!
 //! - Instances come from a pool reserved at start, with memory images mapped copy-on-write: making one is
 //!   some page-table work.
-//! - The engine's epoch advances every [`TICK`] (the [`Ticker`] sees to that), and a guest is looked at then: a long call
-//!   yields its worker where it runs on a fiber, and is ended when its budget is used up ([`super::way`]).
+//! - The engine's epoch advances every [`TICK`] while guests run (the [`Ticker`] sees to that), and a guest is looked at then:
+//!   a long call yields its worker where it runs on a fiber, and is ended when its budget is used up ([`super::way`]).
 //! - The component model's own concurrency is off: hooks are plain functions, and calls cost half without it.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
-use std::{io, thread};
-
-use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bounds::TABLE_ELEMENTS_MAX;
-
-/// How often a running guest is looked at.
-pub const TICK: Duration = Duration::from_millis(1);
+#[cfg(doc)]
+use super::ticker::{TICK, Ticker};
 
 /// Guard behind each memory: less than wasmtime's 32 MiB, since bounds are checked explicitly here.
 const GUARD_BYTES: u64 = 64 * 1024;
@@ -36,13 +31,6 @@ pub struct PoolSize {
     pub memory_bytes_max: usize,
 }
 
-/// The thread that advances epochs. It is what guests are interrupted by, so it must not stand back where all processors are
-/// busy: a thread has the priority of the one that starts it, and may not raise it again.
-#[derive(Debug)]
-pub struct Ticker {
-    engines: SyncSender<EngineWeak>,
-}
-
 /// Make an engine, to be given to the [`Ticker`].
 pub fn new(pool: PoolSize) -> wasmtime::Result<Engine> {
     Engine::new(&config(pool))
@@ -60,39 +48,6 @@ pub fn config(pool: PoolSize) -> Config {
     config.guard_before_linear_memory(false);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(pool)));
     config
-}
-
-// === impl Ticker ===
-
-impl Ticker {
-    /// Start the thread, with the priority of this one. It ends with the last engine when nobody can give it any more.
-    pub fn start() -> io::Result<Self> {
-        let (engines, given) = sync_channel(1);
-        thread::Builder::new().name("epoch".to_owned()).spawn(move || tick(&given))?;
-        Ok(Self { engines })
-    }
-
-    /// Advance its epoch as long as it lives; it is held weakly. False: the thread is gone.
-    pub fn advance(&self, engine: &Engine) -> bool {
-        self.engines.send(engine.weak()).is_ok()
-    }
-}
-
-fn tick(given: &Receiver<EngineWeak>) {
-    while let Ok(first) = given.recv() {
-        let mut engines = vec![first];
-        while !engines.is_empty() {
-            engines.extend(given.try_iter());
-            engines.retain(|engine| match engine.upgrade() {
-                Some(engine) => {
-                    engine.increment_epoch();
-                    true
-                }
-                None => false,
-            });
-            thread::sleep(TICK);
-        }
-    }
 }
 
 fn pooling(pool: PoolSize) -> PoolingAllocationConfig {

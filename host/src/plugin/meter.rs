@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::ticker;
+
 /// Told by the polls around a call and the ticks inside it, which are never at once: its atomics cost what cells would.
 #[derive(Debug, Default)]
 pub struct Meter {
@@ -106,7 +108,7 @@ impl<F: Future> Future for Metered<'_, F> {
         if timed {
             self.meter.begin_slice();
         }
-        let polled = self.call.as_mut().poll(cx);
+        let polled = ticker::watched(|| self.call.as_mut().poll(cx));
         if timed || self.meter.is_timing() {
             self.meter.end_slice();
         }

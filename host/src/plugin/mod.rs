@@ -28,6 +28,7 @@ mod quarantine;
 pub mod requests;
 mod shared;
 mod state;
+pub mod ticker;
 pub mod usage;
 mod version;
 mod way;

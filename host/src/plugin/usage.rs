@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Plugin;
-use super::engine::TICK;
 use super::hook::Hook;
 use super::instance::FailureReason;
 use super::meter::Reading;
+use super::ticker::TICK;
 
 /// One call in about so many is timed, once there are enough of them: reading the clock costs as much as half a call.
 const SAMPLE_EVERY: u64 = 64;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::types::{Component, ComponentItem};
 
-use super::engine::TICK;
+use super::ticker::TICK;
 
 /// What begins the names of interfaces whose functions are bound so that they can wait.
 const WAITING: [&str; 4] =
