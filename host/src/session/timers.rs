@@ -42,9 +42,11 @@ pub struct Timers {
 
 impl Timers {
     pub fn new(timeouts: config::Timeouts, ping: Option<config::Ping>, now: Instant) -> Self {
+        // What may be due first; it is set to what is when it rings.
+        let first = [Some(timeouts.idle), timeouts.lifetime, ping.map(|ping| ping.interval)];
+        let first = first.into_iter().flatten().min().and_then(|first| now.checked_add(first));
         Self {
-            // Rings at once, and is set to what is due first then.
-            sleep: Box::pin(sleep_until(now)),
+            sleep: Box::pin(sleep_until(first.unwrap_or(now))),
             opened: now,
             timeouts,
             ping,
