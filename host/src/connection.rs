@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::accept::Held;
 use crate::body::Received;
 use crate::config::{self, Timeouts};
 use crate::exchange::{self, Connection};
@@ -31,7 +32,6 @@ use crate::reject::Error;
 use crate::stall::Stall;
 use crate::tls::{Established, HandshakeError};
 use crate::worker::Worker;
-use crate::workers::Held;
 
 /// hyper's buffer must hold a whole head, and then some.
 const BUFFER_SPARE_BYTES: usize = 16 * 1024;
@@ -43,13 +43,12 @@ const HYPER_HEADERS_MAX: usize = 100;
 pub async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
-    listener: &Listener,
+    listener: Arc<Listener>,
     worker: Rc<Worker>,
     held: Held,
 ) {
     let config = &listener.config;
-    let destination = stream.local_addr().unwrap_or(config.address);
-    let mut endpoints = Endpoints { client: peer, destination };
+    let mut endpoints = Endpoints { client: peer, destination: destination(&stream, config.address) };
     if config.proxy_protocol {
         let header = Box::pin(proxy_protocol::accept(&mut stream, peer, config));
         match until_drained(header, &worker).await {
@@ -79,6 +78,15 @@ pub async fn serve(
         // The client's own doing, and there are many like it on the open Internet.
         Some(Err(error)) => tracing::debug!(%client, %error, "TLS handshake failed"),
         None => {}
+    }
+}
+
+/// Where a client connected to: known, unless it could be any address of this machine.
+fn destination(stream: &TcpStream, listening: SocketAddr) -> SocketAddr {
+    if listening.ip().is_unspecified() || listening.port() == 0 {
+        stream.local_addr().unwrap_or(listening)
+    } else {
+        listening
     }
 }
 

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tracing::field::display;
 
+use crate::accept::Held;
 use crate::leg::Leg;
 use crate::session::{Ended, Opened, Session};
 use crate::upgrade::{About, Upgraded};
 use crate::worker::Worker;
-use crate::workers::Held;
 
 /// A task no larger than it must be: there may be many, and they live long. `held`: where the connection is the session's
 /// alone, it is counted as long as the session lives.

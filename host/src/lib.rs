@@ -1,5 +1,6 @@
 //! Sluicegate: a reverse proxy for WebSocket and HTTP applications, programmed with WebAssembly.
 
+mod accept;
 mod body;
 mod callout;
 mod changes;

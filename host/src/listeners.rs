@@ -1,26 +1,25 @@
-//! The addresses clients connect to: binding, accepting and handing over, and following a configuration that has others.
+//! The addresses clients connect to: sockets, one of each address for each worker, and following a configuration that has
+//! others.
 
-use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
+use crate::accept::Accepting;
 use crate::config;
 use crate::snapshot::Snapshot;
 use crate::tls::{self, Acceptor};
-use crate::workers::{Accepted, Handle};
+use crate::workers::Handle;
 
-/// Connections that wait to be accepted; the kernel may allow fewer.
+/// Connections that wait to be accepted by one worker; the kernel may allow fewer.
 const BACKLOG: i32 = 4_096;
-/// How long to wait with accepting when the process has no descriptor left.
-const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(50);
 
 /// What connections of one listener have in common.
 pub struct Listener {
@@ -44,14 +43,20 @@ pub struct Listeners {
 }
 
 /// The sockets a configuration needs that are not open yet; by listener, none where it is.
-pub struct Bound(Vec<Option<TcpListener>>);
+pub struct Bound(Vec<Option<Sockets>>);
+
+/// Of one address, one for each worker.
+type Sockets = Vec<TcpListener>;
 
 struct Open {
     /// As configured: with port 0, where it is a different port each time.
     address: SocketAddr,
     /// What its next connection is served by.
-    listener: Rc<RefCell<Arc<Listener>>>,
-    accepting: JoinHandle<()>,
+    listener: Arc<ArcSwap<Listener>>,
+    /// Dropped, the workers close their sockets.
+    end: watch::Sender<()>,
+    /// Ends when they have.
+    open: mpsc::Receiver<Infallible>,
     /// Looks after its certificates.
     certificates: Option<JoinHandle<()>>,
 }
@@ -70,7 +75,7 @@ impl Listeners {
             Some(_) => Ok(None),
             None => {
                 let address = listener.address;
-                listen(address).map(Some).map_err(|error| ListenError { address, error })
+                listen(address, self.workers.len()).map(Some).map_err(|error| ListenError { address, error })
             }
         };
         listeners.iter().enumerate().map(bind).collect::<Result<_, _>>().map(Bound)
@@ -83,16 +88,16 @@ impl Listeners {
         let places: Vec<_> = (0..listeners.len()).map(|at| self.position(listeners, at)).collect();
         let mut old: Vec<_> = std::mem::take(&mut self.open).into_iter().map(Some).collect();
         let parts = listeners.iter().zip(&snapshot.acceptors).zip(places).zip(bound.0);
-        for (((config, acceptor), place), socket) in parts {
+        for (((config, acceptor), place), sockets) in parts {
             let config = Arc::new(config.clone());
             let listener = Arc::new(Listener { config, acceptor: acceptor.clone() });
             let known = place.and_then(|at| old.get_mut(at)).and_then(Option::take);
-            match (known, socket) {
+            match (known, sockets) {
                 (Some(mut open), _) => {
                     open.serve(listener);
                     self.open.push(open);
                 }
-                (None, Some(socket)) => self.open.push(Open::new(socket, listener, Rc::clone(&self.workers))),
+                (None, Some(sockets)) => self.open.push(Open::new(sockets, listener, &self.workers)),
                 (None, None) => debug_assert!(false, "bound for another snapshot"),
             }
         }
@@ -103,9 +108,8 @@ impl Listeners {
 
     /// Nothing new is taken, by closing the listening sockets.
     pub async fn close(&mut self) {
-        for mut open in std::mem::take(&mut self.open) {
-            open.accepting.abort();
-            drop((&mut open.accepting).await);
+        for open in std::mem::take(&mut self.open) {
+            open.close().await;
         }
     }
 
@@ -122,30 +126,44 @@ impl Listeners {
 // === impl Open ===
 
 impl Open {
-    fn new(socket: TcpListener, listener: Arc<Listener>, workers: Rc<Vec<Handle>>) -> Self {
+    fn new(sockets: Sockets, listener: Arc<Listener>, workers: &[Handle]) -> Self {
         let address = listener.config.address;
         // Where port 0 was asked for, this is the one it became.
-        let bound = socket.local_addr().unwrap_or(address);
+        let bound = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(address);
         tracing::info!(address = %bound, tls = listener.acceptor.is_some(), "listening");
         let certificates = watch_certificates(&listener);
-        let listener = Rc::new(RefCell::new(listener));
-        let accepting = spawn_local(accept(socket, Rc::clone(&listener), workers));
-        Self { address, listener, accepting, certificates }
+        let listener = Arc::new(ArcSwap::new(listener));
+        let (end, ended) = watch::channel(());
+        let (is_open, open) = mpsc::channel(1);
+        for (worker, socket) in workers.iter().zip(sockets) {
+            let accepting = Accepting {
+                socket,
+                listener: Arc::clone(&listener),
+                end: ended.clone(),
+                open: is_open.clone(),
+            };
+            if worker.sockets.send(accepting).is_err() {
+                tracing::error!("a worker is gone");
+            }
+        }
+        Self { address, listener, end, open, certificates }
     }
 
     fn serve(&mut self, listener: Arc<Listener>) {
-        if let Some(task) = self.certificates.take() {
-            task.abort();
-        }
+        self.leave_certificates();
         self.certificates = watch_certificates(&listener);
-        self.listener.replace(listener);
+        self.listener.store(listener);
     }
-}
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.accepting.abort();
-        if let Some(task) = &self.certificates {
+    async fn close(mut self) {
+        self.leave_certificates();
+        drop(self.end);
+        // Nothing is ever sent.
+        self.open.recv().await;
+    }
+
+    fn leave_certificates(&mut self) {
+        if let Some(task) = self.certificates.take() {
             task.abort();
         }
     }
@@ -156,89 +174,70 @@ fn watch_certificates(listener: &Listener) -> Option<JoinHandle<()>> {
     Some(spawn_local(tls::reload::watch(Arc::clone(acceptor))))
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// As many sockets on one address, between which the kernel divides the connections that come.
+fn listen(address: SocketAddr, count: usize) -> io::Result<Sockets> {
+    let first = bind(address)?;
+    // Not before it is bound: where another process listens already, that is an error, though both may share.
+    first.set_reuse_port(true)?;
+    let bound = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut sockets = vec![first];
+    while sockets.len() < count {
+        let socket = open(bound)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&bound.into())?;
+        sockets.push(socket);
+    }
+    let listen = |socket: Socket| socket.listen(BACKLOG).map(|()| socket.into());
+    sockets.into_iter().map(listen).collect()
+}
+
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let socket = open(address)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the last process's connections to be forgotten.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    // Connections have it from the socket they come by.
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Accept, and hand each connection to the worker with the fewest: WebSockets live long, and a worker that got more than
-/// its share would keep them.
-async fn accept(socket: TcpListener, listener: Rc<RefCell<Arc<Listener>>>, workers: Rc<Vec<Handle>>) {
-    loop {
-        let (stream, client) = match socket.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) if is_of_one_connection(&error) => continue,
-            Err(error) => {
-                let address = listener.borrow().config.address;
-                tracing::error!(%address, %error, "cannot accept, trying again soon");
-                tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
-                continue;
-            }
-        };
-        let Some(worker) = workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) else {
-            continue;
-        };
-        let Ok(stream) = stream.into_std() else { continue };
-        let accepted =
-            Accepted { stream, client, listener: Arc::clone(&listener.borrow()), held: worker.hold() };
-        if worker.connections.send(accepted).await.is_err() {
-            // Never the one with the fewest again.
-            worker.load.store(usize::MAX / 2, Ordering::Relaxed);
-            tracing::error!("a worker is gone");
-        }
-    }
-}
-
-/// The client went away between connecting and being accepted.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
+    Ok(socket)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use tokio::net::TcpStream;
-    use tokio::runtime::LocalRuntime;
-    use tokio::sync::mpsc;
+    use std::net::TcpStream;
 
     use super::*;
-    use crate::workers::connections;
 
     #[test]
-    fn what_no_worker_takes_is_not_counted_when_accepting_ends() {
-        let test = async {
-            let (sender, mut accepted) = mpsc::channel(1);
-            let (swaps, _swapped) = mpsc::channel(1);
-            let load = Arc::<AtomicUsize>::default();
-            let workers = Rc::new(vec![Handle { connections: sender, swaps, load }]);
-            let socket = listen("127.0.0.1:0".parse().unwrap()).unwrap();
-            let address = socket.local_addr().unwrap();
-            let config = Arc::new(config::Listener::new(address));
-            let listener = Rc::new(RefCell::new(Arc::new(Listener { config, acceptor: None })));
-            let accepting = spawn_local(accept(socket, listener, Rc::clone(&workers)));
-            let _first = TcpStream::connect(address).await.unwrap();
-            let _second = TcpStream::connect(address).await.unwrap();
-            while connections(&workers) < 2 {
-                tokio::task::yield_now().await;
-            }
-            accepting.abort();
-            drop(accepting.await);
-            assert_eq!(connections(&workers), 1);
-            drop(accepted.recv().await);
-            assert_eq!(connections(&workers), 0);
-        };
-        LocalRuntime::new().unwrap().block_on(test);
+    fn all_sockets_of_an_address_take_connections_and_nobody_elses_do() {
+        for address in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
+            let sockets = listen(address.parse().unwrap(), 3).unwrap();
+            let bound = sockets[0].local_addr().unwrap();
+            assert!(sockets.iter().all(|socket| socket.local_addr().unwrap() == bound));
+            let again = listen(bound, 3).map_err(|error| error.kind());
+            assert_eq!(again.err(), Some(io::ErrorKind::AddrInUse), "{address}");
+
+            let clients: Vec<_> = (0..200).map(|_| TcpStream::connect(bound).unwrap()).collect();
+            let accepted = |socket: &TcpListener| std::iter::from_fn(|| socket.accept().ok()).count();
+            let accepted: Vec<_> = sockets.iter().map(accepted).collect();
+            assert_eq!(accepted.iter().sum::<usize>(), clients.len());
+            assert!(accepted.iter().all(|count| *count > 0), "{address}: {accepted:?}");
+        }
+    }
+
+    #[test]
+    fn small_writes_of_a_connection_are_not_held_back() {
+        let sockets = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let _client = TcpStream::connect(sockets[0].local_addr().unwrap()).unwrap();
+        let (stream, _) = sockets[0].accept().unwrap();
+        assert!(stream.nodelay().unwrap());
     }
 }

@@ -1,20 +1,17 @@
 //! The workers' threads, as those see them who have something for them.
 
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpStream;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_local;
 
-use crate::connection;
+use crate::accept::{Accepted, Accepting, Acceptor, Peer};
 use crate::drain::Drain;
-use crate::listeners::Listener;
 use crate::snapshot::Snapshot;
 use crate::swap::Swap;
 use crate::worker::Worker;
@@ -25,27 +22,21 @@ const HANDED_OVER_MAX: usize = 1_024;
 /// Swaps a worker has not begun to spread yet.
 const SWAPS_WAITING_MAX: usize = 4;
 
-/// A connection on its way from the acceptor to a worker.
-pub struct Accepted {
-    pub stream: std::net::TcpStream,
-    pub client: SocketAddr,
-    pub listener: Arc<Listener>,
-    /// From now on, so that it counts as one of the worker's while it waits, and no more if it is never taken.
-    pub held: Held,
-}
-
 /// A worker as others see it.
 pub struct Handle {
-    pub connections: mpsc::Sender<Accepted>,
+    /// Sockets for it to accept from.
+    pub sockets: mpsc::UnboundedSender<Accepting>,
     /// Plugins that were replaced, for its sessions to follow.
     pub swaps: mpsc::Sender<Swap>,
-    /// How many connections it holds, sessions among them.
-    pub load: Arc<AtomicUsize>,
+    pub peer: Peer,
 }
 
-/// Counts one connection as long as it lives.
-#[derive(Debug)]
-pub struct Held(Arc<AtomicUsize>);
+/// What others send to a worker, at its end.
+struct Inbox {
+    connections: mpsc::Receiver<Accepted>,
+    sockets: mpsc::UnboundedReceiver<Accepting>,
+    swaps: mpsc::Receiver<Swap>,
+}
 
 /// Start `count` workers.
 pub fn start(
@@ -53,53 +44,58 @@ pub fn start(
     snapshot: &Arc<ArcSwap<Snapshot>>,
     drain: &watch::Receiver<Drain>,
 ) -> io::Result<Vec<Handle>> {
-    (0..count).map(|index| start_one(index, count, Arc::clone(snapshot), drain.clone())).collect()
+    let (handles, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| Handle::new()).unzip();
+    let peers: Vec<_> = handles.iter().map(|handle| handle.peer.clone()).collect();
+    for (index, inbox) in inboxes.into_iter().enumerate() {
+        start_one(index, peers.clone(), inbox, Arc::clone(snapshot), drain.clone())?;
+    }
+    Ok(handles)
 }
 
 /// Connections of all of them.
 pub fn connections(workers: &[Handle]) -> usize {
-    workers.iter().map(|worker| worker.load.load(Ordering::Relaxed)).sum()
+    workers.iter().map(|worker| worker.peer.load()).sum()
 }
 
 fn start_one(
     index: usize,
-    count: usize,
+    mut peers: Vec<Peer>,
+    inbox: Inbox,
     snapshot: Arc<ArcSwap<Snapshot>>,
     drain: watch::Receiver<Drain>,
-) -> io::Result<Handle> {
-    let (connections, accepted) = mpsc::channel(HANDED_OVER_MAX);
-    let (swaps, swapped) = mpsc::channel(SWAPS_WAITING_MAX);
-    let load = Arc::new(AtomicUsize::new(0));
+) -> io::Result<()> {
     let (started, starting) = std::sync::mpsc::channel();
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         // What a worker owns is made in its own thread, and never leaves it.
-        let worker = Rc::new(Worker::new(index, count, snapshot));
+        let worker = Rc::new(Worker::new(index, peers.len(), snapshot));
         let runtime = match LocalRuntime::new() {
             Ok(runtime) => runtime,
             Err(error) => return drop(started.send(Err(error))),
         };
         drop(started.send(Ok(())));
+        let own = peers.remove(index);
         runtime.block_on(async {
-            tokio::task::spawn_local(pass_drain_on(Rc::clone(&worker), drain));
-            tokio::task::spawn_local(Arc::clone(&worker.snapshot().store).serve(worker.index));
-            tokio::task::spawn_local(spread_swaps(Rc::clone(&worker), swapped));
-            work(worker, accepted).await;
+            spawn_local(pass_drain_on(Rc::clone(&worker), drain));
+            spawn_local(Arc::clone(&worker.snapshot().store).serve(worker.index));
+            spawn_local(spread_swaps(Rc::clone(&worker), inbox.swaps));
+            let acceptor = Acceptor { worker, own, others: peers.into() };
+            spawn_local(serve_handed_over(acceptor.clone(), inbox.connections));
+            accept(acceptor, inbox.sockets).await;
         });
     })?;
-    starting.recv().map_err(io::Error::other)??;
-    Ok(Handle { connections, swaps, load })
+    starting.recv().map_err(io::Error::other)?
 }
 
-async fn work(worker: Rc<Worker>, mut accepted: mpsc::Receiver<Accepted>) {
-    while let Some(Accepted { stream, client, listener, held }) = accepted.recv().await {
-        let worker = Rc::clone(&worker);
-        let stream = stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream));
-        tokio::task::spawn_local(async move {
-            match stream {
-                Ok(stream) => connection::serve(stream, client, &listener, worker, held).await,
-                Err(error) => tracing::debug!(%client, %error, "connection failed"),
-            }
-        });
+/// Ends with the process.
+async fn accept(acceptor: Acceptor, mut sockets: mpsc::UnboundedReceiver<Accepting>) {
+    while let Some(socket) = sockets.recv().await {
+        spawn_local(acceptor.clone().accept(socket));
+    }
+}
+
+async fn serve_handed_over(acceptor: Acceptor, mut connections: mpsc::Receiver<Accepted>) {
+    while let Some(accepted) = connections.recv().await {
+        acceptor.take(accepted);
     }
 }
 
@@ -112,20 +108,18 @@ async fn pass_drain_on(worker: Rc<Worker>, mut drain: watch::Receiver<Drain>) {
 /// The one before ends when the next begins.
 async fn spread_swaps(worker: Rc<Worker>, mut swaps: mpsc::Receiver<Swap>) {
     while let Some(swap) = swaps.recv().await {
-        tokio::task::spawn_local(Rc::clone(&worker.swaps).spread(swap));
+        spawn_local(Rc::clone(&worker.swaps).spread(swap));
     }
 }
+
+// === impl Handle ===
 
 impl Handle {
-    /// Count one more connection of this worker's.
-    pub fn hold(&self) -> Held {
-        self.load.fetch_add(1, Ordering::Relaxed);
-        Held(Arc::clone(&self.load))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    fn new() -> (Self, Inbox) {
+        let (to_connections, connections) = mpsc::channel(HANDED_OVER_MAX);
+        let (to_sockets, sockets) = mpsc::unbounded_channel();
+        let (to_swaps, swaps) = mpsc::channel(SWAPS_WAITING_MAX);
+        let peer = Peer { connections: to_connections, load: Arc::default() };
+        (Self { sockets: to_sockets, swaps: to_swaps, peer }, Inbox { connections, sockets, swaps })
     }
 }

@@ -24,6 +24,7 @@ use h2::server::{self, Builder};
 pub use leg::StreamLeg;
 pub use send::{Unsent, send_body};
 
+use crate::accept::Held;
 use crate::config::{self, Timeouts};
 use crate::drain::DrainWatch;
 use crate::guard::http2::{Abuse, FrameGuard};
@@ -32,7 +33,6 @@ use crate::leg::Leg;
 use crate::stall::Stall;
 use crate::tls::ClientCertificate;
 use crate::worker::Worker;
-use crate::workers::Held;
 use stream::Stream;
 
 /// What a client may send on a stream before it is read. All its streams together may have as much each, so that one that is
