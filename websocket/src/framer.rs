@@ -10,7 +10,7 @@ pub(crate) struct Framer {
     pub(crate) sequence: Sequence,
     /// Of the current data frame's payload.
     payload_left: u64,
-    /// For the next byte of the current data frame's payload.
+    /// For the next byte of the current data frame's payload, where that is read.
     key: Option<[u8; 4]>,
     ended: bool,
     held: Bytes<HEADER_BYTES_MAX>,
@@ -212,5 +212,15 @@ impl Framer {
         self.key = key.map(|key| mask::rotated(key, payload.len()));
         *input = rest;
         (payload, key)
+    }
+
+    /// Takes what the input has of the current data frame's payload, unread.
+    #[inline]
+    pub(crate) fn skip_payload(&mut self, input: &mut &[u8]) {
+        if self.in_payload() {
+            let length = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(input.len());
+            self.payload_left -= length as u64;
+            *input = input.get(length..).unwrap_or_default();
+        }
     }
 }

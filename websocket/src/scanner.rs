@@ -93,7 +93,7 @@ impl Scanner {
         input: &mut &'i [u8],
         stop: Option<Boundary>,
     ) -> Result<Option<Piece<'e>>, Violation> {
-        if self.framer.ended() {
+        if input.is_empty() || self.framer.ended() {
             *input = &[];
             return Ok(None);
         }
@@ -119,20 +119,16 @@ impl Scanner {
             return &[];
         }
         loop {
-            if self.framer.in_payload() {
-                self.framer.take_payload(input);
-            }
-            let taken = start.len() - input.len();
+            self.framer.skip_payload(input);
             let stopped = match stop {
                 None => false,
                 Some(Boundary::Frame) => !self.framer.in_payload(),
                 Some(Boundary::Message) => self.framer.between_messages(),
             };
-            let frame = match Header::parse(input) {
-                Ok(Some(frame)) if !(stopped && taken > 0) => frame,
-                _ => break,
-            };
-            let (header, header_len) = frame;
+            if input.is_empty() || stopped && input.len() < start.len() {
+                break;
+            }
+            let Ok(Some((header, header_len))) = Header::parse(input) else { break };
             if header.opcode.is_control() || self.framer.enter(&header).is_err() {
                 break;
             }

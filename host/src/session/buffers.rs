@@ -23,6 +23,33 @@ pub struct Buffers {
     pub out: PerSide<Vec<u8>>,
 }
 
+/// The worker's buffers, once they turn out to be needed, for as long as this lives.
+#[derive(Default)]
+pub struct Borrowed(Option<Box<Buffers>>);
+
+// === impl Borrowed ===
+
+impl Borrowed {
+    /// To read into.
+    pub fn get(&mut self) -> &mut [u8] {
+        &mut self.0.get_or_insert_with(Buffers::take).read
+    }
+
+    pub fn take(&mut self) -> Box<Buffers> {
+        self.0.take().unwrap_or_else(Buffers::take)
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Some(buffers) = self.0.take() {
+            buffers.give_back();
+        }
+    }
+}
+
+// === impl Buffers ===
+
 impl Buffers {
     /// The worker's spare ones, or new ones where a session that waits in a hook still has those.
     pub fn take() -> Box<Self> {

@@ -298,14 +298,14 @@ impl Session {
 
     /// Whether both sides have said their last, and heard it.
     pub(super) fn has_ended(&self) -> bool {
-        self.closing.gave_up
-            || SIDES.into_iter().all(|side| {
-                let (incoming, outgoing) = (self.incoming.of(side), self.outgoing.of(side));
-                let said = incoming.ended || incoming.is_closed();
-                let flushed = outgoing.is_flushed(self.legs.of(side));
-                let heard = flushed && (outgoing.outbound.is_closed() || outgoing.torn);
-                said && (heard || outgoing.is_lost())
-            })
+        let is_over = |side| {
+            let (incoming, outgoing) = (self.incoming.of(side), self.outgoing.of(side));
+            let said = incoming.ended || incoming.is_closed();
+            let flushed = outgoing.is_flushed(self.legs.of(side));
+            let heard = flushed && (outgoing.outbound.is_closed() || outgoing.torn);
+            said && (heard || outgoing.is_lost())
+        };
+        self.closing.has_begun() && (self.closing.gave_up || SIDES.into_iter().all(is_over))
     }
 
     /// Close the connections, tell the plugins.

@@ -38,7 +38,7 @@ use crate::plugin::chain::Chain;
 use crate::swap::{SwapWatch, Turn};
 use crate::upstream::Serving;
 
-use self::buffers::Buffers;
+use self::buffers::{Borrowed, Buffers};
 use self::closing::Closing;
 use self::hearing::{Hearing, Unread, waited};
 use self::incoming::{Incoming, Mode, codec_limits};
@@ -103,6 +103,16 @@ pub struct Session {
     _serving: Serving,
 }
 
+/// What one sender had to say.
+enum Heard {
+    Nothing,
+    /// There may be more.
+    Some,
+    /// That was all there is.
+    All,
+    Event(Event),
+}
+
 /// What a session wakes up for, beyond what it can do without its plugins.
 enum Event {
     /// These bytes of `buffers.read` are an inspected sender's.
@@ -118,6 +128,9 @@ enum Event {
     /// Both sides are done.
     Ended,
 }
+
+/// Reads of one sender before the other has its turn: one that brings something, and one that says that was all.
+const READS_IN_A_ROW: u8 = 2;
 
 // === impl Session ===
 
@@ -262,56 +275,59 @@ impl Session {
 
     /// Write what waits, read what may be read, until neither goes on.
     fn poll_legs(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let mut buffers: Option<Box<Buffers>> = None;
-        let event = loop {
+        let mut buffers = Borrowed::default();
+        loop {
             self.flush(cx);
             if self.has_ended() {
-                break Poll::Ready(Event::Ended);
+                return Poll::Ready(Event::Ended);
             }
-            let mut progress = false;
-            let mut input = None;
+            let (mut has_more, mut has_read) = (false, false);
             for sender in [self.turn, self.turn.other()] {
-                if input.is_some() || !self.may_read(sender) {
-                    continue;
-                }
-                if let Some(Unread { bytes, buffers: unread }) = self.take_unread(sender) {
-                    self.turn = sender.other();
-                    if let Some(spare) = buffers {
-                        spare.give_back();
-                    }
-                    return Poll::Ready(Event::Input { sender, bytes, buffers: unread });
-                }
-                let buffers = buffers.get_or_insert_with(Buffers::take);
-                let Poll::Ready(read) = poll_read(self.legs.of_mut(sender), cx, &mut buffers.read) else {
-                    continue;
-                };
-                progress = true;
-                match read {
-                    Ok(0) | Err(_) => self.lose_sender(sender, read.err()),
-                    Ok(length) if self.received(sender, length) => input = Some((sender, 0..length)),
-                    Ok(length) => {
-                        let read = std::mem::take(&mut buffers.read);
-                        let left = self.relay(cx, sender, read.get(..length).unwrap_or_default()).len();
-                        buffers.read = read;
-                        if left > 0 {
-                            input = Some((sender, length - left..length));
-                        }
-                    }
+                match self.poll_sender(cx, sender, &mut buffers) {
+                    Heard::Event(event) => return Poll::Ready(event),
+                    Heard::All => has_read = true,
+                    Heard::Some => has_more = true,
+                    Heard::Nothing => {}
                 }
             }
-            if let Some((sender, bytes)) = input {
-                self.turn = sender.other();
-                let buffers = buffers.take().unwrap_or_else(Buffers::take);
-                return Poll::Ready(Event::Input { sender, bytes, buffers });
+            if !(has_more || has_read && !self.is_settled()) {
+                return Poll::Pending;
             }
-            if !progress {
-                break Poll::Pending;
-            }
-        };
-        if let Some(buffers) = buffers {
-            buffers.give_back();
         }
-        event
+    }
+
+    /// Read from `sender`, and pass on what nobody wants to see. Most reads take all there is: the one after it says so, and
+    /// has the next bytes wake the session.
+    fn poll_sender(&mut self, cx: &mut Context<'_>, sender: Side, buffers: &mut Borrowed) -> Heard {
+        let mut heard = Heard::Nothing;
+        for _ in 0..READS_IN_A_ROW {
+            if !self.may_read(sender) {
+                return heard;
+            }
+            if let Some(Unread { bytes, buffers }) = self.take_unread(sender) {
+                self.turn = sender.other();
+                return Heard::Event(Event::Input { sender, bytes, buffers });
+            }
+            let read = poll_read(self.legs.of_mut(sender), cx, buffers.get());
+            let Poll::Ready(read) = read else { return heard.all() };
+            heard = Heard::Some;
+            let inspected = match read {
+                Ok(0) | Err(_) => {
+                    self.lose_sender(sender, read.err());
+                    0..0
+                }
+                Ok(length) if self.received(sender, length) => 0..length,
+                Ok(length) => {
+                    let left = self.relay(cx, sender, buffers.get().get(..length).unwrap_or_default());
+                    length - left.len()..length
+                }
+            };
+            if !inspected.is_empty() {
+                self.turn = sender.other();
+                return Heard::Event(Event::Input { sender, bytes: inspected, buffers: buffers.take() });
+            }
+        }
+        heard
     }
 
     /// Note a read; whether it is to be inspected.
@@ -329,6 +345,12 @@ impl Session {
         !incoming.ended && !incoming.is_closed() && waiting_bytes < self.limits.waiting_bytes_max
     }
 
+    /// Whether nothing waits to be written, nor for an end.
+    fn is_settled(&self) -> bool {
+        let is_flushed = |receiver| self.outgoing.of(receiver).is_flushed(self.legs.of(receiver));
+        !self.closing.has_begun() && SIDES.into_iter().all(is_flushed)
+    }
+
     fn flush(&mut self, cx: &mut Context<'_>) {
         for receiver in SIDES {
             let (outgoing, leg) = (self.outgoing.of_mut(receiver), self.legs.of_mut(receiver));
@@ -342,7 +364,9 @@ impl Session {
                     self.timers.stalled(since);
                 }
             }
-            self.shut_if_closed(cx, receiver);
+            if self.closing.has_begun() {
+                self.shut_if_closed(cx, receiver);
+            }
         }
     }
 
@@ -354,6 +378,15 @@ impl Session {
             self.incoming.of_mut(sender).want(chain.wants(plugin_side(sender)), rewrites);
         }
         self.timers.set_plugins(chain.timer());
+    }
+}
+
+// === impl Heard ===
+
+impl Heard {
+    /// No more is there for now.
+    fn all(self) -> Self {
+        if let Self::Some = self { Self::All } else { self }
     }
 }
 

@@ -16,7 +16,7 @@ impl Session {
     /// Pass `input` of a relayed sender on. What is left of it, where inspection begins amid.
     pub(super) fn relay<'i>(&mut self, cx: &mut Context<'_>, sender: Side, input: &'i [u8]) -> &'i [u8] {
         let mut rest = input;
-        loop {
+        while !rest.is_empty() {
             let wants_boundary = self.wants_boundary(sender);
             let Mode::Relay(scanner) = &mut self.incoming.of_mut(sender).mode else { break };
             let piece = match wants_boundary {

@@ -24,6 +24,8 @@ const SPREAD_PERCENT: u32 = 80;
 
 pub struct Timers {
     sleep: Pin<Box<Sleep>>,
+    /// The sleep knows whom to wake.
+    armed: bool,
     opened: Instant,
     timeouts: config::Timeouts,
     ping: Option<config::Ping>,
@@ -47,6 +49,7 @@ impl Timers {
         let first = first.into_iter().flatten().min().and_then(|first| now.checked_add(first));
         Self {
             sleep: Box::pin(sleep_until(first.unwrap_or(now))),
+            armed: false,
             opened: now,
             timeouts,
             ping,
@@ -67,7 +70,12 @@ impl Timers {
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.sleep.as_mut().poll(cx)
+        if self.armed && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        let rung = self.sleep.as_mut().poll(cx);
+        self.armed = rung.is_pending();
+        rung
     }
 
     pub fn watches_drain(&self) -> bool {
@@ -106,8 +114,13 @@ impl Timers {
     /// Something falls due at this time: ring by then.
     pub fn sooner(&mut self, at: Option<Instant>) {
         if let Some(at) = at.filter(|at| *at < self.sleep.deadline()) {
-            self.sleep.as_mut().reset(at);
+            self.set(at);
         }
+    }
+
+    fn set(&mut self, at: Instant) {
+        self.sleep.as_mut().reset(at);
+        self.armed = false;
     }
 }
 
@@ -129,7 +142,7 @@ impl Session {
             self.ping_if_due(now);
         }
         let next = self.next_deadline(now);
-        self.timers.sleep.as_mut().reset(next);
+        self.timers.set(next);
     }
 
     pub(super) fn on_drain(&mut self, drain: Drain) {
