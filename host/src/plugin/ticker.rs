@@ -3,27 +3,32 @@
 //! It is awake only while guests are called: a thousand wake-ups a second would cost a proxy that inspects nothing more than
 //! a message in twenty. A thread that calls guests counts in a place of its own, where nobody else writes: the count is
 //! odd while a guest runs. When no count has changed for a while and none is odd the ticker rests, and the next call wakes
-//! it.
+//! it. And as most calls are over in a thousandth of a tick, it looks more seldom where it has not met one for a while: the
+//! first long call among many short ones is met that much later.
 
 use std::cell::OnceCell;
+use std::io;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
-use std::{io, mem};
 
 use wasmtime::{Engine, EngineWeak};
 
 /// How often a running guest is looked at.
 pub const TICK: Duration = Duration::from_millis(1);
-/// Ticks without a call before the ticker rests.
-const QUIET_TICKS_MAX: u32 = 20;
+/// How often it is where none was met running in the last [`MISSES_MAX`] looks.
+pub const RARE_TICK: Duration = Duration::from_millis(4);
+const MISSES_MAX: u32 = 32;
+/// Looks without a call since the one before, until the ticker rests.
+const QUIET_LOOKS_MAX: u32 = 16;
 
 /// The one of this process.
 static TICKER: Shared = Shared {
     thread: OnceLock::new(),
     resting: AtomicBool::new(false),
+    was_rare: AtomicBool::new(false),
     engines: Mutex::new(Vec::new()),
     callers: Mutex::new(Vec::new()),
 };
@@ -42,8 +47,20 @@ pub struct Running<'c>(&'c Calls);
 struct Shared {
     thread: OnceLock<Thread>,
     resting: AtomicBool,
+    was_rare: AtomicBool,
     engines: Mutex<Vec<EngineWeak>>,
     callers: Mutex<Vec<Arc<Calls>>>,
+}
+
+/// What the callers' counts say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Nothing was called since the last.
+    Quiet,
+    /// Calls came and went.
+    Miss,
+    /// A guest runs.
+    Met,
 }
 
 /// Twice the calls of one thread, and one more while one runs. On cache lines of its own.
@@ -64,6 +81,11 @@ impl Ticker {
             TICKER.thread.get_or_init(|| ticker.thread().clone());
         }
         Ok(Self(()))
+    }
+
+    /// How long the last tick was.
+    pub fn period() -> Duration {
+        if TICKER.was_rare.load(Relaxed) { RARE_TICK } else { TICK }
     }
 
     /// Advance the epoch of `engine` as long as it lives; it is held weakly.
@@ -121,27 +143,31 @@ impl Shared {
     }
 
     fn run(&self) {
-        let (mut counts, mut seen) = (Vec::new(), Vec::new());
-        let mut quiet_ticks = 0;
+        let mut seen = Vec::new();
+        let (mut quiet_looks, mut misses) = (0, 0);
         loop {
-            thread::sleep(TICK);
+            let looks_rarely = misses >= MISSES_MAX;
+            thread::sleep(if looks_rarely { RARE_TICK } else { TICK });
+            self.was_rare.store(looks_rarely, Relaxed);
             self.advance();
-            if self.is_quiet(&mut counts, &mut seen) {
-                quiet_ticks += 1;
-            } else {
-                quiet_ticks = 0;
+            let look = self.look(&mut seen);
+            misses = if look == Look::Met { 0 } else { MISSES_MAX.min(misses + 1) };
+            quiet_looks = if look == Look::Quiet { quiet_looks + 1 } else { 0 };
+            if quiet_looks > QUIET_LOOKS_MAX {
+                self.rest(&mut seen);
+                quiet_looks = 0;
             }
-            if quiet_ticks > QUIET_TICKS_MAX {
-                self.resting.store(true, SeqCst);
-                // A call that began before it could know.
-                if !self.is_quiet(&mut counts, &mut seen) {
-                    self.resting.store(false, SeqCst);
-                }
-                while self.resting.load(SeqCst) {
-                    thread::park();
-                }
-                quiet_ticks = 0;
-            }
+        }
+    }
+
+    fn rest(&self, seen: &mut Vec<u64>) {
+        self.resting.store(true, SeqCst);
+        // A call that began before it could know.
+        if self.look(seen) != Look::Quiet {
+            self.resting.store(false, SeqCst);
+        }
+        while self.resting.load(SeqCst) {
+            thread::park();
         }
     }
 
@@ -152,16 +178,20 @@ impl Shared {
         });
     }
 
-    /// Whether no guest runs, and none did since `seen` was written, which is written anew.
-    fn is_quiet(&self, counts: &mut Vec<u64>, seen: &mut Vec<u64>) -> bool {
-        counts.clear();
+    /// `seen`: the counts at the last look, and then at this.
+    fn look(&self, seen: &mut Vec<u64>) -> Look {
         let mut callers = lock(&self.callers);
         // Those of threads that have ended.
         callers.retain(|calls| Arc::strong_count(calls) > 1);
-        counts.extend(callers.iter().map(|calls| calls.0.load(SeqCst)));
+        let counts: Vec<_> = callers.iter().map(|calls| calls.0.load(SeqCst)).collect();
         drop(callers);
-        mem::swap(counts, seen);
-        counts == seen && !seen.iter().copied().any(Calls::is_running)
+        let look = match () {
+            () if counts.iter().copied().any(Calls::is_running) => Look::Met,
+            () if counts == *seen => Look::Quiet,
+            () => Look::Miss,
+        };
+        *seen = counts;
+        look
     }
 }
 
@@ -193,7 +223,7 @@ mod tests {
             wait_until_it(true);
             watched(|| {
                 wait_until_it(false);
-                thread::sleep(3 * QUIET_TICKS_MAX * TICK);
+                thread::sleep(3 * QUIET_LOOKS_MAX * RARE_TICK);
                 // It may be about to see that it must not.
                 wait_until_it(false);
             });

@@ -14,7 +14,7 @@ use super::Plugin;
 use super::hook::Hook;
 use super::instance::FailureReason;
 use super::meter::Reading;
-use super::ticker::TICK;
+use super::ticker::Ticker;
 
 /// One call in about so many is timed, once there are enough of them: reading the clock costs as much as half a call.
 const SAMPLE_EVERY: u64 = 64;
@@ -195,7 +195,7 @@ fn interval(calls: u64) -> u64 {
 }
 
 fn half_a_tick_ns() -> u64 {
-    u64::try_from(TICK.as_nanos() / 2).unwrap_or_default()
+    u64::try_from(Ticker::period().as_nanos() / 2).unwrap_or_default()
 }
 
 /// Where only one thread writes, this is as exact as `fetch_add`, and no more than an addition. The new value.
