@@ -171,9 +171,9 @@ impl Reader {
         self.wanted = wanted;
     }
 
-    /// The next event, `None` when `input` is used up; nothing of it has to be kept. Read until `None`:
-    /// only then has the scratch given back what is too large to keep. After an error, and after a close
-    /// frame, what follows is swallowed.
+    /// The next event, `None` when `input` is used up; nothing of it has to be kept. Read until `None`, or
+    /// [trim](Scratch::trim) the scratch: only then has it given back what is too large to keep. After an
+    /// error, and after a close frame, what follows is swallowed.
     pub fn read<'e, 'i: 'e>(
         &mut self,
         input: &mut &'i [u8],

@@ -22,16 +22,16 @@ impl Session {
     /// is once a hook had to be waited for, as there may be more to see to by then.
     pub(super) async fn inspect(&mut self, sender: Side, input: &[u8], buffers: &mut Buffers) -> usize {
         let (mut rest, mut left) = (input, 0);
-        loop {
+        while !rest.is_empty() {
             let reader = match &mut self.incoming.of_mut(sender).mode {
                 Mode::Inspect(reader) => reader,
-                Mode::Relay(_) if !rest.is_empty() => {
+                Mode::Relay(_) => {
                     // The plugins want no more of this sender: what follows in this read is the relay's.
                     self.write_out(&mut buffers.out).await;
                     rest = self.relay_now(sender, rest).await;
                     continue;
                 }
-                Mode::Relay(_) | Mode::Broken { .. } => break,
+                Mode::Broken { .. } => break,
             };
             match reader.read(&mut rest, &mut buffers.scratch) {
                 // Nothing follows a close frame; its sender is only waited for.
@@ -65,6 +65,7 @@ impl Session {
                 break;
             }
         }
+        buffers.scratch.trim();
         self.write_out(&mut buffers.out).await;
         if !self.incoming.of_mut(sender).within_rate() {
             self.break_off(sender, Cause::too_many_messages(sender));

@@ -34,8 +34,8 @@ impl Scratch {
         Self::default()
     }
 
-    /// Gives back what a large message made grow.
-    pub(super) fn trim(&mut self) {
+    /// Gives back what a large message made grow, as [`Reader::read`](super::Reader::read) does where it finds nothing.
+    pub fn trim(&mut self) {
         if self.payload.capacity() > KEPT_BYTES_MAX {
             self.payload = Vec::new();
         }
