@@ -45,6 +45,10 @@ const OF_THE_PROXY: [HeaderName; 3] =
 /// header field before a message is forwarded and, for each connection-option in this field, remove any header or
 /// trailer field(s) from the message with the same name as the connection-option" (RFC 9110 §7.6.1).
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have none, and to look through what is there costs less than to look up each.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -74,8 +78,11 @@ pub fn remove_from_trailers(trailers: &mut HeaderMap) {
 /// Tell the upstream what certificate the client has shown. What it said in these fields is removed in any case: upstreams
 /// take them for verified.
 pub fn set_client_certificate(headers: &mut HeaderMap, certificate: Option<&ClientCertificate>) {
-    headers.remove(X_CLIENT_CERT_SUBJECT);
-    headers.remove(X_CLIENT_CERT_FINGERPRINT);
+    // Whoever says nothing of it, as most do, is not searched for each.
+    if headers.keys().any(|name| name.as_str().starts_with("x-client-cert-")) {
+        headers.remove(X_CLIENT_CERT_SUBJECT);
+        headers.remove(X_CLIENT_CERT_FINGERPRINT);
+    }
     let Some(certificate) = certificate else { return };
     // Both are ASCII.
     if let Ok(subject) = HeaderValue::try_from(&certificate.subject) {
