@@ -27,6 +27,9 @@ use crate::guard::is_host_and_port;
 /// Trusted proxies that a request may have come through.
 const HOPS_MAX: usize = 32;
 
+/// `255.255.255.255`
+const IPV4_BYTES_MAX: usize = 15;
+
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -90,7 +93,7 @@ impl Provenance {
     pub fn write(&self, headers: &mut HeaderMap, listener: &Listener) {
         headers.remove(header::FORWARDED);
         // Addresses are always valid values, and so are lists of them.
-        if let Ok(client) = HeaderValue::try_from(self.client.ip().to_canonical().to_string()) {
+        if let Ok(client) = HeaderValue::try_from(text(self.client.ip())) {
             headers.insert(X_FORWARDED_FOR, self.path().unwrap_or_else(|| client.clone()));
             headers.insert(X_REAL_IP, client);
         }
@@ -130,6 +133,27 @@ impl Provenance {
         }
         line
     }
+}
+
+/// An address as it is mostly written. IPv4, which each request may need, does without the machinery of `format!`.
+fn text(address: IpAddr) -> Vec<u8> {
+    let IpAddr::V4(address) = address.to_canonical() else {
+        return address.to_string().into_bytes();
+    };
+    let mut text = Vec::with_capacity(IPV4_BYTES_MAX);
+    for octet in address.octets() {
+        if !text.is_empty() {
+            text.push(b'.');
+        }
+        if octet >= 100 {
+            text.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.push(b'0' + octet / 10 % 10);
+        }
+        text.push(b'0' + octet % 10);
+    }
+    text
 }
 
 /// An address as RFC 7239 §6 has it: of IPv6 in brackets and quotes.

@@ -164,3 +164,13 @@ fn rfc7239_4_forwarded_is_written_where_it_is_asked_for() {
         "for=203.0.113.9;host=\"a.example\";proto=https, for=10.0.0.2, for=10.0.0.1"
     );
 }
+
+#[test]
+fn addresses_are_written_as_the_standard_library_does() {
+    for octet in 0..=u8::MAX {
+        let address = IpAddr::from([octet, 255 - octet, octet / 2, 0]);
+        assert_eq!(text(address), address.to_string().as_bytes());
+    }
+    assert_eq!(text("::ffff:192.0.2.7".parse().unwrap()), b"192.0.2.7");
+    assert_eq!(text("2001:db8::7".parse().unwrap()), b"2001:db8::7");
+}
