@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HeaderValue, TE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
@@ -299,10 +299,20 @@ pub fn head(mut parts: Parts, body: &ResponseBody, has_no_body: bool) -> Box<Res
         && !has_no_body
         && parts.status != StatusCode::NOT_MODIFIED
         && let Some(length) = body.size_hint().exact()
+        && !says_plainly(&parts.headers, length)
     {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
     Box::new(ResponseHead { status: parts.status, headers: parts.headers })
+}
+
+/// Whether Content-Length is this number, once and as everybody writes it.
+fn says_plainly(headers: &HeaderMap, length: u64) -> bool {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    // Neither a sign nor a zero before it, which `parse` would take.
+    matches!(line, b"0" | [b'1'..=b'9', ..])
+        && str::from_utf8(line).is_ok_and(|text| text.parse() == Ok(length))
 }
 
 /// `time_max` begins anew with each piece of the request that goes out; a body that is still to come from the client is no
@@ -352,6 +362,24 @@ mod tests {
     use crate::leg::Leg;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn one_length_is_told_as_everybody_writes_it() {
+        let says = |lines: &[&'static str], length| {
+            let line = |line: &&'static str| (CONTENT_LENGTH, HeaderValue::from_static(line));
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines.iter().map(line) {
+                headers.append(name, value);
+            }
+            says_plainly(&headers, length)
+        };
+        assert!(says(&["13"], 13) && says(&["0"], 0) && says(&["18446744073709551615"], u64::MAX));
+        for lines in [&["13", "13"][..], &["13, 13"], &["013"], &["+13"], &["14"], &["18446744073709551629"]]
+        {
+            assert!(!says(lines, 13), "{lines:?}");
+        }
+        assert!(!says(&["00"], 0));
+    }
 
     /// A request of 30 bytes on its way.
     struct Exchange {
