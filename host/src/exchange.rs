@@ -261,6 +261,10 @@ impl Exchange<'_> {
 
     fn log(&mut self, answer: Result<&Response<ResponseBody>, &Error>, began: Instant) {
         let request = self.lent.request();
+        // Most answers are not written down.
+        if answer.is_ok() && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let elapsed_ms = began.elapsed().as_millis();
         let (client, method, path) = (request.client, &request.method, request.path_and_query.path());
         let host = String::from_utf8_lossy(request.authority.as_bytes());

@@ -47,9 +47,9 @@ impl Routes {
 
     /// The route of `path` (as received) at `host` (as received, with or without port).
     pub fn find(&self, host: &[u8], path: &str) -> Result<Option<usize>, Ambiguous> {
-        let host = name_of(host).to_ascii_lowercase();
+        let host = name_of(host);
         let route_of =
-            |path: &str| self.order.iter().find(|entry| entry.matches(&host, path)).map(|entry| entry.route);
+            |path: &str| self.order.iter().find(|entry| entry.matches(host, path)).map(|entry| entry.route);
         if is_plain(path) {
             return Ok(route_of(path));
         }
@@ -73,8 +73,11 @@ impl Entry {
             None => true,
             Some(pattern) => match pattern.strip_prefix('*') {
                 // `*.example.com`: at least one label more.
-                Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_bytes()),
-                None => host == pattern.as_bytes(),
+                Some(suffix) => {
+                    let (label, end) = host.split_at(host.len().saturating_sub(suffix.len()));
+                    !label.is_empty() && end.eq_ignore_ascii_case(suffix.as_bytes())
+                }
+                None => host.eq_ignore_ascii_case(pattern.as_bytes()),
             },
         };
         host_matches && matches_path(&self.prefix, path)
@@ -83,8 +86,10 @@ impl Entry {
 
 /// Whether all servers read this path alike.
 fn is_plain(path: &str) -> bool {
-    let special = |byte: u8| matches!(byte, b'%' | b'\\' | b';');
-    path.starts_with('/') && !path.contains("//") && !path.contains("/.") && !path.bytes().any(special)
+    let special = |byte: &u8| matches!(byte, b'%' | b'\\' | b';');
+    let is_dot_or_empty = |pair: &[u8]| matches!(pair, [b'/', b'/' | b'.']);
+    let bytes = path.as_bytes();
+    path.starts_with('/') && !bytes.windows(2).any(is_dot_or_empty) && !bytes.iter().any(special)
 }
 
 /// Ways in which servers read a decoded path that is not plain: without dot segments (RFC 3986 §6.2.2), the same without
