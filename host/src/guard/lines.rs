@@ -48,7 +48,12 @@ fn clean_prefix(bytes: &[u8]) -> usize {
         |byte: u8| ((byte < b' ') & (byte != b'\t') & (byte != b'\r') & (byte != b'\n')) | (byte == 0x7f);
     let is_clean = |block: &[u8; 32]| !block.iter().fold(false, |found, byte| found | is_control(*byte));
     let (blocks, _) = bytes.as_chunks::<32>();
-    let skipped = 32 * blocks.iter().take_while(|block| is_clean(block)).count();
+    let clean = blocks.iter().take_while(|block| is_clean(block)).count();
+    // What is left is the end of a block that overlaps the one before.
+    if clean == blocks.len() && bytes.last_chunk::<32>().is_some_and(is_clean) {
+        return bytes.len();
+    }
+    let skipped = 32 * clean;
     let rest = bytes.get(skipped..).unwrap_or_default();
     skipped + rest.iter().position(|byte| is_control(*byte)).unwrap_or(rest.len())
 }

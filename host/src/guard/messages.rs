@@ -77,6 +77,9 @@ impl Messages {
         if let Stage::Rejected(violation) = self.stage {
             return Err(violation);
         }
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         let in_head = self.head().is_some();
         self.advance(bytes).map_err(|rejection| {
             let violation = if in_head { Violation::Head(rejection) } else { Violation::Body(rejection) };
