@@ -5,7 +5,7 @@
 //! nobody read, it does not.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub struct Channel {
 #[derive(Default)]
 pub struct Idle {
     /// By all that a connection must have in common with a request; the newest last.
-    channels: RefCell<HashMap<ServerId, VecDeque<Waiting>>>,
+    channels: RefCell<BTreeMap<ServerId, VecDeque<Waiting>>>,
     sweeping: Cell<bool>,
 }
 

@@ -44,7 +44,7 @@ pub struct Server {
 }
 
 /// What tells a server from all others, of other snapshots too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerId(u64);
 
 /// Where a server is.
