@@ -1,8 +1,6 @@
 //! Bodies on their way through, streamed both ways and never gathered.
 
-use std::cell::Cell;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -73,56 +71,7 @@ pub struct Timed {
     body: Received,
     timeout: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
-    progress: Rc<Progress>,
-}
-
-/// How far a body has come, seen from outside of it.
-#[derive(Debug)]
-pub struct Progress {
-    /// When a piece of it last passed, or its end.
-    last: Cell<Instant>,
-    /// It was asked for more, and its sender has none yet.
-    waiting: Cell<bool>,
-    touched: Cell<bool>,
-    ended: Cell<bool>,
-    failed: Cell<Option<Failed>>,
-}
-
-/// How a body came to a bad end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failed {
-    /// Its sender sent nothing for too long.
-    Stalled,
-    /// Its sender broke off.
-    Broken,
-}
-
-// === impl Progress ===
-
-impl Progress {
-    /// When a piece of it last passed, or its end; before that, when it began.
-    pub fn last(&self) -> Instant {
-        self.last.get()
-    }
-
-    /// Its sender is what is waited for.
-    pub fn is_waiting(&self) -> bool {
-        self.waiting.get()
-    }
-
-    /// A piece of it has passed, or should have.
-    pub fn is_touched(&self) -> bool {
-        self.touched.get() || self.failed.get().is_some()
-    }
-
-    /// The last of it has passed.
-    pub fn has_ended(&self) -> bool {
-        self.ended.get()
-    }
-
-    pub fn failed(&self) -> Option<Failed> {
-        self.failed.get()
-    }
+    has_ended: bool,
 }
 
 // === impl Received, ReceivedStream ===
@@ -214,18 +163,8 @@ impl Body for Received {
 impl Timed {
     pub fn new(body: impl Into<Received>, timeout: Duration) -> Self {
         let body = body.into();
-        let progress = Progress {
-            last: Cell::new(Instant::now()),
-            waiting: Cell::new(false),
-            touched: Cell::new(false),
-            ended: Cell::new(body.is_end_stream()),
-            failed: Cell::new(None),
-        };
-        Self { body, timeout, sleep: None, progress: Rc::new(progress) }
-    }
-
-    pub fn progress(&self) -> Rc<Progress> {
-        Rc::clone(&self.progress)
+        let has_ended = body.is_end_stream();
+        Self { body, timeout, sleep: None, has_ended }
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
@@ -247,21 +186,10 @@ impl Body for Timed {
         let this = self.get_mut();
         let frame = match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                this.progress.waiting.set(true);
-                Some(Err(ready!(this.poll_stalled(cx))))
-            }
+            Poll::Pending => Some(Err(ready!(this.poll_stalled(cx)))),
         };
-        this.progress.waiting.set(false);
-        this.progress.last.set(Instant::now());
         this.sleep = None;
-        match &frame {
-            Some(Err(BodyError::Stalled(_))) => this.progress.failed.set(Some(Failed::Stalled)),
-            Some(Err(_)) => this.progress.failed.set(Some(Failed::Broken)),
-            Some(Ok(_)) => this.progress.touched.set(true),
-            None => {}
-        }
-        this.progress.ended.set(frame.is_none() || this.body.is_end_stream());
+        this.has_ended = frame.is_none() || this.body.is_end_stream();
         Poll::Ready(frame)
     }
 
@@ -299,7 +227,7 @@ impl ResponseBody {
 
     fn end_if_ended(&mut self) {
         let Content::Upstream(body) = &self.content else { return };
-        let has_ended = body.is_end_stream() || body.progress.has_ended();
+        let has_ended = body.is_end_stream() || body.has_ended;
         // Whoever writes a body of known length asks for no more behind it.
         let is_complete = body.size_hint().exact() == Some(0);
         match self.served.take_if(|_| has_ended || is_complete) {

@@ -11,10 +11,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::{Failed, Progress, Received, ReceivedStream, ResponseBody, Timed};
+use crate::body::{Received, ReceivedStream, ResponseBody, Timed};
 use crate::config::{Timeouts, UpstreamIndex};
 use crate::exchange::{Exchange, answer};
-use crate::lend::{Lender, Loan};
+use crate::lend::{Failed, Lender, Loan};
 use crate::reject::Error;
 use crate::request::ResponseHead;
 use crate::snapshot::Matched;
@@ -172,7 +172,7 @@ pub async fn ask<'a>(
             request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
         }
         attempts.sending();
-        match send(link, request, server.origin(), timeouts, body.progress()).await {
+        match send(link, request, server.origin(), timeouts, &body).await {
             Ok(answered) if attempts.is_failure(answered.response.status()) => {
                 server.failed();
                 let answered = (server, serving, answered);
@@ -219,16 +219,16 @@ async fn send(
     request: Request<Loan>,
     origin: Origin,
     timeouts: Timeouts,
-    progress: &Progress,
+    lender: &Lender,
 ) -> Result<Answered, Unanswered> {
     let channel = match link {
-        Link::Shared(lane) => return send_stream(lane, request, origin, timeouts, progress).await,
+        Link::Shared(lane) => return send_stream(lane, request, origin, timeouts, lender).await,
         Link::Kept(channel) => channel,
         Link::Fresh(leg) => Channel::open(leg)
             .await
             .map_err(|error| Unanswered { error: NoAnswer::from(error).into(), sent: Sent::Nothing })?,
     };
-    let answered = send_http1(channel, request, timeouts, progress).await?;
+    let answered = send_http1(channel, request, timeouts, lender).await?;
     if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Unanswered { error: Error::UnaskedSwitch, sent: Sent::Enough });
     }
@@ -239,7 +239,7 @@ async fn send_http1(
     mut channel: Channel,
     mut request: Request<Loan>,
     timeouts: Timeouts,
-    progress: &Progress,
+    lender: &Lender,
 ) -> Result<Answered, Unanswered> {
     // hyper frames a body of unknown length by itself, but not for GET and HEAD, which seldom have one.
     if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
@@ -255,7 +255,7 @@ async fn send_http1(
             Unanswered { error: error.into(), sent }
         })
     };
-    let response = wait_for_head(answer, progress, timeouts.upstream_header).await?;
+    let response = wait_for_head(answer, lender, timeouts.upstream_header).await?;
     Ok(Answered { over: Over::Connection(channel), response: response.map(Received::from) })
 }
 
@@ -265,7 +265,7 @@ async fn send_stream(
     request: Request<Loan>,
     origin: Origin,
     timeouts: Timeouts,
-    progress: &Progress,
+    lender: &Lender,
 ) -> Result<Answered, Unanswered> {
     let unanswered = |error: NoAnswer| {
         let sent = match &error {
@@ -279,7 +279,7 @@ async fn send_stream(
     let is_head = request.method() == Method::HEAD;
     let (answer, mut streaming) = lane.send(request, origin, timeouts.send).map_err(unanswered)?;
     let answer = async { answer.await.map_err(|error| unanswered(streaming.why(error))) };
-    let response = wait_for_head(answer, progress, timeouts.upstream_header).await;
+    let response = wait_for_head(answer, lender, timeouts.upstream_header).await;
     if let Err(Unanswered { error: Error::ReadTimeout, .. }) = response {
         streaming.suspect();
     }
@@ -319,7 +319,7 @@ fn says_plainly(headers: &HeaderMap, length: u64) -> bool {
 /// silence of the upstream, and has a time of its own.
 async fn wait_for_head<T>(
     answer: impl Future<Output = Result<T, Unanswered>>,
-    progress: &Progress,
+    lender: &Lender,
     time_max: Duration,
 ) -> Result<T, Unanswered> {
     let mut answer = pin!(answer);
@@ -327,10 +327,11 @@ async fn wait_for_head<T>(
     loop {
         match timeout_at(until, answer.as_mut()).await {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(unanswered)) => return Err(blame(progress.failed(), unanswered)),
+            Ok(Err(unanswered)) => return Err(blame(lender.progress().failed, unanswered)),
             Err(_) => {
                 let now = Instant::now();
-                let since = if progress.is_waiting() { now } else { progress.last() };
+                let progress = lender.progress();
+                let since = if progress.is_waiting { now } else { progress.last };
                 until = since + time_max;
                 if until <= now {
                     return Err(Unanswered { error: Error::ReadTimeout, sent: Sent::Enough });
@@ -396,7 +397,7 @@ mod tests {
         let request = Request::new(body.lend());
         let link = Link::Fresh(Leg::Memory(leg));
         let origin = Origin { scheme: http::uri::Scheme::HTTP, host: HeaderValue::from_static("a") };
-        let answer = spawn_local(async move { send(link, request, origin, timeouts, body.progress()).await });
+        let answer = spawn_local(async move { send(link, request, origin, timeouts, &body).await });
         Exchange { client, server, answer, began: Instant::now() }
     }
 
