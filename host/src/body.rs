@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::files;
 use crate::limits::Slot;
-use crate::upstream::Served;
+use crate::upstream::{AnswerBody, Failure, Served};
 
 /// What went wrong with a body on its way.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,8 @@ pub enum BodyError {
     Stalled(Duration),
     #[error("{0}")]
     Broken(hyper::Error),
+    #[error("{0}")]
+    BrokenOff(Failure),
     #[error("body is sent to another server")]
     Withdrawn,
     #[error("{0}")]
@@ -54,6 +56,8 @@ pub enum Received {
     /// Of a request made here.
     Whole(Full<Bytes>),
     Http1(Incoming),
+    /// Of an answer.
+    Answer(AnswerBody),
     Http2(ReceivedStream),
 }
 
@@ -117,6 +121,12 @@ impl From<Incoming> for Received {
     }
 }
 
+impl From<AnswerBody> for Received {
+    fn from(body: AnswerBody) -> Self {
+        Self::Answer(body)
+    }
+}
+
 impl From<ReceivedStream> for Received {
     fn from(body: ReceivedStream) -> Self {
         Self::Http2(body)
@@ -135,6 +145,7 @@ impl Body for Received {
             Self::Nothing => Poll::Ready(None),
             Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Broken),
+            Self::Answer(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::BrokenOff),
             Self::Http2(body) => body.poll_frame(cx).map_err(BodyError::Reset),
         }
     }
@@ -144,6 +155,7 @@ impl Body for Received {
             Self::Nothing => true,
             Self::Whole(body) => body.is_end_stream(),
             Self::Http1(body) => body.is_end_stream(),
+            Self::Answer(body) => body.is_end_stream(),
             Self::Http2(body) => body.stream.is_end_stream(),
         }
     }
@@ -153,6 +165,7 @@ impl Body for Received {
             Self::Nothing => SizeHint::with_exact(0),
             Self::Whole(body) => body.size_hint(),
             Self::Http1(body) => body.size_hint(),
+            Self::Answer(body) => body.size_hint(),
             Self::Http2(body) => body.left.map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
@@ -304,6 +317,11 @@ pub mod testing {
 
     /// A request's body of so many bytes, and the client that is still to send it.
     pub async fn incoming(length: usize) -> (DuplexStream, Incoming) {
+        incoming_framed(&format!("content-length: {length}")).await
+    }
+
+    /// The same of one that is framed in this way.
+    pub async fn incoming_framed(field: &str) -> (DuplexStream, Incoming) {
         let (mut client, server) = duplex(1024);
         let (bodies, mut taken) = mpsc::channel(1);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -314,7 +332,7 @@ pub mod testing {
             }
         });
         spawn_local(http1::Builder::new().serve_connection(TokioIo::new(server), service));
-        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\n{field}\r\n\r\n");
         client.write_all(head.as_bytes()).await.unwrap();
         (client, taken.recv().await.unwrap())
     }

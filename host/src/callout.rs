@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::HOST;
-use http::{Request, Response, Version, request};
+use http::uri::PathAndQuery;
+use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -20,7 +21,7 @@ use crate::forward::{Answer, Asking, ask};
 use crate::headers::remove_hop_by_hop;
 use crate::lend::Lender;
 use crate::reject;
-use crate::upstream::{Choice, Server};
+use crate::upstream::{Choice, Outgoing, Server};
 use crate::worker::Worker;
 
 /// The body of an answer.
@@ -128,21 +129,19 @@ async fn make(worker: &Worker, call: Call) -> Result<Response<Bytes>, CallError>
         body: Lender::new(Timed::new(body, timeouts.request_body)),
         timeouts,
     };
-    let answer = ask(worker, upstream, asking, |server| outgoing(&head, server)).await;
+    let nowhere = PathAndQuery::from_static("/");
+    let path_and_query = head.uri.path_and_query().unwrap_or(&nowhere);
+    let outgoing = |server: &Server| Outgoing {
+        method: &head.method,
+        path_and_query,
+        host: head.headers.get(HOST).unwrap_or(&server.host).clone(),
+        headers: &head.headers,
+    };
+    let answer = ask(worker, upstream, asking, outgoing).await;
     let Answer { server, mut parts, body } = answer.map_err(CallError::Failed)?;
     tracing::debug!(upstream = %upstream.name, server = %server.address, status = parts.status.as_u16(), "plugin's request answered");
     remove_hop_by_hop(&mut parts.headers);
     Ok(Response::from_parts(parts, whole(body).await?))
-}
-
-fn outgoing(head: &request::Parts, server: &Server) -> Request<()> {
-    let mut outgoing = Request::new(());
-    *outgoing.method_mut() = head.method.clone();
-    *outgoing.uri_mut() = head.uri.clone();
-    *outgoing.version_mut() = Version::HTTP_11;
-    *outgoing.headers_mut() = head.headers.clone();
-    outgoing.headers_mut().entry(HOST).or_insert_with(|| server.host.clone());
-    outgoing
 }
 
 /// All of a body, to its end: then its connection can be used again.

@@ -197,12 +197,7 @@ impl Exchange<'_> {
         *outgoing.uri_mut() = request.path_and_query.clone().into();
         *outgoing.version_mut() = Version::HTTP_11;
         let mut headers = request.headers.clone();
-        let host = match &route.host_header {
-            config::HostHeader::Keep => Some(request.authority.clone()),
-            config::HostHeader::Server => Some(server.host.clone()),
-            config::HostHeader::Name(name) => Some(name.clone()),
-        };
-        headers.insert(header::HOST, host.unwrap_or_else(|| request.authority.clone()));
+        headers.insert(header::HOST, forward::host(request, route, server).clone());
         *outgoing.headers_mut() = headers;
         outgoing
     }

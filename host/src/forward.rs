@@ -1,25 +1,29 @@
 //! One plain HTTP exchange with a server, or, where one fails, with the next.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HeaderValue, TE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body::Body as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::body::{Received, ReceivedStream, ResponseBody, Timed};
-use crate::config::{Timeouts, UpstreamIndex};
+use crate::config::{self, Timeouts, UpstreamIndex};
 use crate::exchange::{Exchange, answer};
-use crate::lend::{Failed, Lender, Loan};
+use crate::guard::Deadline;
+use crate::lend::{Failed, Lender};
 use crate::reject::Error;
-use crate::request::ResponseHead;
+use crate::request::{RequestHead, ResponseHead};
 use crate::snapshot::Matched;
 use crate::upstream::{
-    Attempts, Channel, Choice, Connected, Lane, Link, NoAnswer, Origin, Served, Server, Streaming, Upstream,
+    Arrived, Attempts, Channel, Choice, Connected, Lane, Link, NoAnswer, Origin, Outgoing, Sending, Served,
+    Server, Streaming, Upstream,
 };
 use crate::worker::Worker;
 
@@ -43,6 +47,14 @@ pub struct Answer<'a> {
     pub body: ResponseBody,
 }
 
+/// What one server is asked.
+struct Asked<'a> {
+    outgoing: Outgoing<'a>,
+    takes_trailers: bool,
+    timeouts: Timeouts,
+    body: &'a Lender,
+}
+
 /// A server's answer: its head is here, its body is coming.
 struct Answered {
     over: Over,
@@ -51,7 +63,13 @@ struct Answered {
 
 /// What it comes over.
 enum Over {
-    Connection(Channel),
+    Connection {
+        channel: Channel,
+        /// What of the request is still to be sent.
+        sending: Option<Sending>,
+        /// Whether another may follow.
+        persists: bool,
+    },
     Stream(Streaming),
 }
 
@@ -127,31 +145,47 @@ pub async fn run(
     let snapshot = Arc::clone(&exchange.snapshot);
     let upstream = snapshot.upstream(upstream).ok_or(Error::NoRoute)?;
     let timeouts = matched.route.timeouts;
-    let choice = upstream.choice(exchange.lent.request());
-    let has_no_body = exchange.lent.request().method == Method::HEAD;
+    let preamble = upstream.preamble(exchange.endpoints());
+    let worker = &exchange.connection.worker;
+    let request = &*exchange.lent.request();
+    let choice = upstream.choice(request);
+    let has_no_body = request.method == Method::HEAD;
     let asking = Asking {
         choice,
-        preamble: upstream.preamble(exchange.endpoints()),
-        idempotent: exchange.lent.request().method.is_idempotent(),
-        takes_trailers: exchange.lent.request().version == Version::HTTP_2,
+        preamble,
+        idempotent: request.method.is_idempotent(),
+        takes_trailers: request.version == Version::HTTP_2,
         body: Lender::new(Timed::new(body, timeouts.request_body)),
         timeouts,
     };
-    let worker = &exchange.connection.worker;
-    let Answer { server, parts, body } =
-        ask(worker, upstream, asking, |server| exchange.outgoing(matched.route, server)).await?;
+    let outgoing = |server: &Server| Outgoing {
+        method: &request.method,
+        path_and_query: &request.path_and_query,
+        host: host(request, matched.route, server).clone(),
+        headers: &request.headers,
+    };
+    let Answer { server, parts, body } = ask(worker, upstream, asking, outgoing).await?;
     let head = head(parts, &body, has_no_body);
     let mut head = exchange.offer_response(matched, head).await?;
     exchange.bring_back(&mut head.headers, upstream, choice, server);
     Ok(answer(*head, body))
 }
 
+/// The `host` that `server` is told.
+pub fn host<'a>(request: &'a RequestHead, route: &'a config::Route, server: &'a Server) -> &'a HeaderValue {
+    match &route.host_header {
+        config::HostHeader::Keep => &request.authority,
+        config::HostHeader::Server => &server.host,
+        config::HostHeader::Name(name) => name,
+    }
+}
+
 /// Ask one server after another, until one answers. `outgoing`: the request's head for a server.
-pub async fn ask<'a>(
+pub async fn ask<'a, 'b>(
     worker: &Worker,
     upstream: &'a Upstream,
     asking: Asking,
-    mut outgoing: impl FnMut(&Server) -> Request<()>,
+    outgoing: impl Fn(&Server) -> Outgoing<'b>,
 ) -> Result<Answer<'a>, Error> {
     let Asking { choice, preamble, idempotent, takes_trailers, body, timeouts } = asking;
     let (idle, shared) = (Rc::clone(&worker.idle), Rc::clone(&worker.shared));
@@ -167,12 +201,14 @@ pub async fn ask<'a>(
             (Err(error), None) => return Err(error.into()),
         };
         let was_idle = attempts.excuse(&link);
-        let mut request = outgoing(server).map(|()| body.lend());
-        if takes_trailers && matches!(link, Link::Shared(_)) {
-            request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-        }
         attempts.sending();
-        match send(link, request, server.origin(), timeouts, &body).await {
+        let asked = Asked { outgoing: outgoing(server), takes_trailers, timeouts, body: &body };
+        let answered = match link {
+            Link::Shared(lane) => send_stream(lane, asked, server.origin()).await,
+            Link::Kept(channel) => send(channel, asked).await,
+            Link::Fresh(leg) => send(Channel::new(leg), asked).await,
+        };
+        match answered {
             Ok(answered) if attempts.is_failure(answered.response.status()) => {
                 server.failed();
                 let answered = (server, serving, answered);
@@ -203,70 +239,47 @@ pub async fn ask<'a>(
     let (parts, body) = response.into_parts();
     let served = match over {
         Over::Stream(streaming) => Served::streaming(streaming, serving),
-        Over::Connection(channel) if is_shared => {
-            Served::over(channel, &idle, server, serving, upstream.config.keep_alive, &parts.headers)
+        Over::Connection { channel, sending, persists: true } if is_shared => {
+            Served::over(channel, sending, &idle, server, serving, upstream.config.keep_alive, &parts.headers)
         }
-        // It began with a PROXY header, and is this client's alone.
-        Over::Connection(_) => Served::once(serving),
+        // One of the two ends it; or it began with a PROXY header, and is this client's alone.
+        Over::Connection { sending, .. } => Served::once(serving, sending),
     };
     let body = ResponseBody::served(Timed::new(body, timeouts.read), served);
     Ok(Answer { server, parts, body })
 }
 
-/// Send `request` and wait for the head of its answer.
-async fn send(
-    link: Link,
-    request: Request<Loan>,
-    origin: Origin,
-    timeouts: Timeouts,
-    lender: &Lender,
-) -> Result<Answered, Unanswered> {
-    let channel = match link {
-        Link::Shared(lane) => return send_stream(lane, request, origin, timeouts, lender).await,
-        Link::Kept(channel) => channel,
-        Link::Fresh(leg) => Channel::open(leg)
-            .await
-            .map_err(|error| Unanswered { error: NoAnswer::from(error).into(), sent: Sent::Nothing })?,
-    };
-    let answered = send_http1(channel, request, timeouts, lender).await?;
-    if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Unanswered { error: Error::UnaskedSwitch, sent: Sent::Enough });
-    }
-    Ok(answered)
-}
-
-async fn send_http1(
-    mut channel: Channel,
-    mut request: Request<Loan>,
-    timeouts: Timeouts,
-    lender: &Lender,
-) -> Result<Answered, Unanswered> {
-    // hyper frames a body of unknown length by itself, but not for GET and HEAD, which seldom have one.
-    if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    channel.begin(timeouts.send);
-    let answer = channel.sender.try_send_request(request);
-    let answer = async {
-        answer.await.map_err(|mut error| {
-            let sent = if error.take_message().is_some() { Sent::Nothing } else { Sent::Unknown };
-            let error = NoAnswer::from(error.into_error());
-            let sent = if error.is_loss() { sent } else { Sent::Enough };
+/// Send a request and wait for the head of its answer.
+async fn send(mut channel: Channel, asked: Asked<'_>) -> Result<Answered, Unanswered> {
+    let Asked { outgoing, timeouts, body, .. } = asked;
+    let mut asking = channel.ask(&outgoing, body.lend(), timeouts.send);
+    let answer = poll_fn(|cx| {
+        asking.poll_head(cx).map_err(|failure| {
+            let error = NoAnswer::from(failure);
+            let sent = match error.is_loss() {
+                true if asking.is_unseen() => Sent::Nothing,
+                true => Sent::Unknown,
+                false => Sent::Enough,
+            };
             Unanswered { error: error.into(), sent }
         })
-    };
-    let response = wait_for_head(answer, lender, timeouts.upstream_header).await?;
-    Ok(Answered { over: Over::Connection(channel), response: response.map(Received::from) })
+    });
+    let head = wait_for_head(answer, body, timeouts.upstream_header, &mut channel.deadline).await?;
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Unanswered { error: Error::UnaskedSwitch, sent: Sent::Enough });
+    }
+    let Arrived { response, sending, persists } = asking.answered(head);
+    let over = Over::Connection { channel, sending, persists };
+    Ok(Answered { over, response: response.map(Received::from) })
 }
 
 /// The same over HTTP/2.
-async fn send_stream(
-    lane: Lane,
-    request: Request<Loan>,
-    origin: Origin,
-    timeouts: Timeouts,
-    lender: &Lender,
-) -> Result<Answered, Unanswered> {
+async fn send_stream(lane: Lane, asked: Asked<'_>, origin: Origin) -> Result<Answered, Unanswered> {
+    let Asked { outgoing, takes_trailers, timeouts, body } = asked;
+    let mut request = outgoing.to_request().map(|()| body.lend());
+    if takes_trailers {
+        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+    }
     let unanswered = |error: NoAnswer| {
         let sent = match &error {
             error if error.is_refusal() => Sent::Refused,
@@ -279,7 +292,7 @@ async fn send_stream(
     let is_head = request.method() == Method::HEAD;
     let (answer, mut streaming) = lane.send(request, origin, timeouts.send).map_err(unanswered)?;
     let answer = async { answer.await.map_err(|error| unanswered(streaming.why(error))) };
-    let response = wait_for_head(answer, lender, timeouts.upstream_header).await;
+    let response = wait_for_head(answer, body, timeouts.upstream_header, &mut Deadline::default()).await;
     if let Err(Unanswered { error: Error::ReadTimeout, .. }) = response {
         streaming.suspect();
     }
@@ -319,26 +332,28 @@ fn says_plainly(headers: &HeaderMap, length: u64) -> bool {
 /// silence of the upstream, and has a time of its own.
 async fn wait_for_head<T>(
     answer: impl Future<Output = Result<T, Unanswered>>,
-    lender: &Lender,
+    body: &Lender,
     time_max: Duration,
+    deadline: &mut Deadline,
 ) -> Result<T, Unanswered> {
     let mut answer = pin!(answer);
-    let mut until = Instant::now() + time_max;
-    loop {
-        match timeout_at(until, answer.as_mut()).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(unanswered)) => return Err(blame(lender.progress().failed, unanswered)),
-            Err(_) => {
-                let now = Instant::now();
-                let progress = lender.progress();
-                let since = if progress.is_waiting { now } else { progress.last };
-                until = since + time_max;
-                if until <= now {
-                    return Err(Unanswered { error: Error::ReadTimeout, sent: Sent::Enough });
-                }
+    deadline.set(time_max);
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(|unanswered| blame(body.progress().failed, unanswered)));
             }
+            ready!(deadline.poll(cx));
+            let (now, progress) = (Instant::now(), body.progress());
+            let since = if progress.is_waiting { now } else { progress.last };
+            let until = since.checked_add(time_max);
+            if until.is_some_and(|until| until <= now) {
+                return Poll::Ready(Err(Unanswered { error: Error::ReadTimeout, sent: Sent::Enough }));
+            }
+            deadline.set_at(until);
         }
-    }
+    })
+    .await
 }
 
 /// A request that failed with its body failed by the client's doing.
@@ -353,6 +368,7 @@ fn blame(body: Option<Failed>, unanswered: Unanswered) -> Unanswered {
 
 #[cfg(test)]
 mod tests {
+    use http::uri::PathAndQuery;
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -394,10 +410,13 @@ mod tests {
         let (client, body) = incoming(30).await;
         let (server, leg) = duplex(1024);
         let body = Lender::new(Timed::new(body, timeouts.request_body));
-        let request = Request::new(body.lend());
-        let link = Link::Fresh(Leg::Memory(leg));
-        let origin = Origin { scheme: http::uri::Scheme::HTTP, host: HeaderValue::from_static("a") };
-        let answer = spawn_local(async move { send(link, request, origin, timeouts, &body).await });
+        let answer = spawn_local(async move {
+            let (host, headers) = (HeaderValue::from_static("a"), HeaderMap::new());
+            let path_and_query = &PathAndQuery::from_static("/");
+            let outgoing = Outgoing { method: &Method::POST, path_and_query, host, headers: &headers };
+            let asked = Asked { outgoing, takes_trailers: false, timeouts, body: &body };
+            send(Channel::new(Leg::Memory(leg)), asked).await
+        });
         Exchange { client, server, answer, began: Instant::now() }
     }
 

@@ -354,7 +354,8 @@ async fn refused_by_upstream(
     serving: Serving,
 ) -> Result<Response<ResponseBody>, Error> {
     let (parts, body) = response.into_parts();
-    let body = ResponseBody::served(Timed::new(body, matched.route.timeouts.read), Served::once(serving));
+    let body =
+        ResponseBody::served(Timed::new(body, matched.route.timeouts.read), Served::once(serving, None));
     let head = forward::head(parts, &body, false);
     let head = exchange.offer_response(matched, head).await?;
     Ok(answer(*head, body))

@@ -17,7 +17,12 @@ pub struct Deadline {
 impl Deadline {
     pub fn set(&mut self, after: Duration) {
         // Past the end of the clock is never.
-        self.at = Instant::now().checked_add(after);
+        self.set_at(Instant::now().checked_add(after));
+    }
+
+    /// None: never.
+    pub fn set_at(&mut self, at: Option<Instant>) {
+        self.at = at;
         if let (Some(at), Some(timer)) = (self.at, &mut self.timer)
             && timer.deadline() > at
         {

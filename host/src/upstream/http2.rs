@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::multiplex::Group;
-use super::{Origin, Serving};
+use super::{Origin, Serving, http1};
 use crate::config::Timeouts;
 use crate::guard::Deadline;
 use crate::headers::{has_token, remove_hop_by_hop};
@@ -59,7 +59,9 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
     #[error("{0}")]
-    Http1(#[from] hyper::Error),
+    Http1(#[from] http1::Failure),
+    #[error("{0}")]
+    Handshake(#[from] hyper::Error),
     #[error("HTTP/2: {0}")]
     Http2(#[from] h2::Error),
     #[error("it took nothing of the request for longer than the send timeout")]
@@ -172,7 +174,8 @@ impl NoAnswer {
     /// Whether the connection was lost, which can happen to any, or the request was, for no fault of what was said.
     pub fn is_loss(&self) -> bool {
         match self {
-            Self::Http1(error) => !error.is_parse() && !error.is_user() && !error.is_body_write_aborted(),
+            Self::Http1(failure) => matches!(failure, http1::Failure::Io(_) | http1::Failure::Closed),
+            Self::Handshake(error) => !error.is_parse() && !error.is_user() && !error.is_body_write_aborted(),
             Self::Http2(error) => error.is_remote() || error.is_io() || error.is_go_away(),
             Self::Stalled => false,
         }

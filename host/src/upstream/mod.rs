@@ -7,6 +7,7 @@ mod attempts;
 mod balance;
 mod dial;
 mod health;
+mod http1;
 mod http2;
 mod line;
 mod multiplex;
@@ -34,10 +35,11 @@ use self::server::{Standing, now_ms};
 use self::sticky::Sticky;
 
 pub use self::attempts::{Attempts, Connected, Link};
+pub use self::http1::{AnswerBody, Arrived, Channel, Failure, Outgoing, Sending};
 pub use self::http2::{Lane, NoAnswer, Streaming};
 pub use self::multiplex::Shared;
 pub use self::registry::Registry;
-pub use self::reuse::{Channel, Idle, Served};
+pub use self::reuse::{Idle, Served};
 pub use self::server::{Origin, Server, Serving};
 pub use self::watch::{Watch, watch};
 

@@ -1,8 +1,8 @@
 //! HTTP/1.1 connections to servers, used for one request after another.
 //!
 //! Each worker has its own, so there is nothing to lock. A connection comes back when an answer's body has been read to
-//! its end and hyper finds both sides willing to go on (RFC 9112 §9.3); after an error, an answer with `close` or a body
-//! nobody read, it does not.
+//! its end and both sides are willing to go on (RFC 9112 §9.3); after an error, an answer with `close` or a body nobody
+//! read, it does not.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -10,32 +10,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
 
+use super::http1::{Channel, Sending};
 use super::server::ServerId;
 use super::{Server, Serving, Streaming};
 use crate::config::UpstreamKeepAlive;
 use crate::headers::tokens;
-use crate::leg::Leg;
-use crate::lend::Loan;
-use crate::stall::Stall;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// How often connections are looked through for those that have idled long enough.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A server that says how long it waits means from its side; a request must not meet its end on the way.
 const HINT_MARGIN: Duration = Duration::from_secs(1);
-
-/// One connection to a server.
-pub struct Channel {
-    pub sender: SendRequest<Loan>,
-    /// How long the server may take nothing: the route's `send`.
-    send_timeout: Rc<Cell<Duration>>,
-    /// How many were sent over it, the one in flight among them.
-    requests: u32,
-}
 
 /// The connections of a worker that wait for a request.
 #[derive(Default)]
@@ -53,6 +41,8 @@ struct Waiting {
 /// What an answer's body holds until it has ended.
 pub struct Served {
     serving: Serving,
+    /// What is left to be sent of its request.
+    sending: Option<Sending>,
     lease: Option<Lease>,
     /// Of HTTP/2.
     streaming: Option<Streaming>,
@@ -67,26 +57,6 @@ struct Lease {
     timeout: Duration,
 }
 
-// === impl Channel ===
-
-impl Channel {
-    /// Speak HTTP/1.1 over `leg`.
-    pub async fn open(leg: Leg) -> hyper::Result<Self> {
-        let send_timeout = Rc::new(Cell::new(Duration::MAX));
-        let io = TokioIo::new(Stall::new(leg, Rc::clone(&send_timeout)));
-        let (sender, connection) = http1::handshake(io).await?;
-        // Its errors are those of the exchange, too.
-        tokio::task::spawn_local(connection);
-        Ok(Self { sender, send_timeout, requests: 0 })
-    }
-
-    /// One more request begins.
-    pub fn begin(&mut self, send_timeout: Duration) {
-        self.send_timeout.set(send_timeout);
-        self.requests = self.requests.saturating_add(1);
-    }
-}
-
 // === impl Idle ===
 
 impl Idle {
@@ -96,7 +66,7 @@ impl Idle {
         let waiting = channels.get_mut(&server.id)?;
         let now = Instant::now();
         while let Some(Waiting { channel, until }) = waiting.pop_back() {
-            if until > now && channel.sender.is_ready() {
+            if until > now && channel.is_quiet() {
                 return Some(channel);
             }
         }
@@ -112,18 +82,19 @@ impl Idle {
         }
         drop(channels);
         if !self.sweeping.replace(true) {
-            tokio::task::spawn_local(self.sweep());
+            // Unconstrained, so that all are looked at, however many.
+            tokio::task::spawn_local(unconstrained(self.sweep()));
         }
     }
 
-    /// Close what has idled long enough, until nothing idles.
+    /// Close what has idled long enough or was ended by its server, until nothing idles.
     async fn sweep(self: Rc<Self>) {
         loop {
             sleep(SWEEP_INTERVAL).await;
             let now = Instant::now();
             let mut channels = self.channels.borrow_mut();
             channels.retain(|_, all| {
-                all.retain(|waiting| waiting.until > now && !waiting.channel.sender.is_closed());
+                all.retain(|waiting| waiting.until > now && waiting.channel.is_quiet());
                 !all.is_empty()
             });
             if channels.is_empty() {
@@ -137,18 +108,19 @@ impl Idle {
 
 impl Served {
     /// Of an answer that came over a connection of its own.
-    pub fn once(serving: Serving) -> Self {
-        Self { serving, lease: None, streaming: None }
+    pub fn once(serving: Serving, sending: Option<Sending>) -> Self {
+        Self { serving, sending, lease: None, streaming: None }
     }
 
     /// Of one that comes over a stream of HTTP/2.
     pub fn streaming(streaming: Streaming, serving: Serving) -> Self {
-        Self { serving, lease: None, streaming: Some(streaming) }
+        Self { serving, sending: None, lease: None, streaming: Some(streaming) }
     }
 
     /// Of one that came over `channel`, which goes back to `idle`; `answer` are its fields.
     pub fn over(
         channel: Channel,
+        sending: Option<Sending>,
         idle: &Rc<Idle>,
         server: &Server,
         serving: Serving,
@@ -164,16 +136,30 @@ impl Served {
             idle_max: config.idle_max,
             timeout,
         });
-        Self { serving, lease, streaming: None }
+        Self { serving, sending, lease, streaming: None }
     }
 
     /// The body has ended as it should.
     pub fn ended(self) {
-        let Self { serving, lease, streaming } = self;
-        match (lease, streaming) {
-            (Some(lease), _) => lease.give_back(serving),
-            (None, Some(streaming)) => streaming.ended(serving),
-            (None, None) => drop(serving),
+        let Self { serving, sending, lease, streaming } = self;
+        if let Some(streaming) = streaming {
+            return streaming.ended(serving);
+        }
+        match sending {
+            // Its server has the request to serve yet.
+            Some(sending) => drop(tokio::task::spawn_local(async move {
+                let is_sent = sending.ended().await;
+                drop(serving);
+                if let Some(lease) = lease.filter(|_| is_sent) {
+                    lease.put();
+                }
+            })),
+            None => {
+                drop(serving);
+                if let Some(lease) = lease {
+                    lease.put();
+                }
+            }
         }
     }
 
@@ -196,24 +182,9 @@ impl Served {
 // === impl Lease ===
 
 impl Lease {
-    /// Where its request is still being sent, its server has that one to serve yet.
-    fn give_back(mut self, serving: Serving) {
-        // Most are ready by now; some have yet to find the end of what is all there, or have a body to send still.
-        if self.channel.sender.is_ready() {
-            self.put();
-        } else {
-            tokio::task::spawn_local(async move {
-                let is_ready = self.channel.sender.ready().await.is_ok();
-                drop(serving);
-                if is_ready {
-                    self.put();
-                }
-            });
-        }
-    }
-
     fn put(self) {
         let Self { channel, idle, server, idle_max, timeout } = self;
+        channel.rest();
         idle.put(server, idle_max, Waiting { channel, until: Instant::now() + timeout });
     }
 }
