@@ -78,10 +78,17 @@ pub async fn serve(connection: &Connection, request: Request<Received>) -> Respo
     let (parts, body) = request.into_parts();
     let snapshot = connection.worker.snapshot();
     let mut exchange = Exchange { connection, lent: Lent::default(), snapshot: Arc::clone(&snapshot) };
-    let answer = exchange.run(&snapshot, parts, body).await;
-    let answer = answer.map_err(|error| exchange.blame(error));
-    exchange.log(answer.as_ref(), began);
-    let mut answer = answer.unwrap_or_else(|error| error.answer());
+    let mut answer = match exchange.run(&snapshot, parts, body).await {
+        Ok(answer) => {
+            exchange.log(Ok(&answer), began);
+            answer
+        }
+        Err(error) => {
+            let error = exchange.blame(error);
+            exchange.log(Err(&error), began);
+            error.answer()
+        }
+    };
     if let Some(age) = connection.listener.hsts {
         set_strict_transport_security(answer.headers_mut(), age);
     }

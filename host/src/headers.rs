@@ -11,21 +11,10 @@ use crate::tls::ClientCertificate;
 const X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 const X_CLIENT_CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
 
-/// Fields of one connection (RFC 9110 §7.6.1), whether or not `Connection` names them.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
 /// "A sender MUST NOT send a connection option corresponding to a field that is intended for all recipients"
 /// (RFC 9110 §7.6.1). One that does so is after a decision based on the field, here or at the upstream, so its
 /// word is not taken for these.
-const FOR_ALL_RECIPIENTS: [HeaderName; 9] = [
+static FOR_ALL_RECIPIENTS: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::CACHE_CONTROL,
     header::CONTENT_LENGTH,
@@ -38,15 +27,16 @@ const FOR_ALL_RECIPIENTS: [HeaderName; 9] = [
 ];
 
 /// What upstreams take for the proxy's word, beside `X-Forwarded-…`.
-const OF_THE_PROXY: [HeaderName; 3] =
+static OF_THE_PROXY: [HeaderName; 3] =
     [HeaderName::from_static("x-real-ip"), X_CLIENT_CERT_SUBJECT, X_CLIENT_CERT_FINGERPRINT];
 
 /// Remove what belongs to the connection the message came on: "Intermediaries MUST parse a received Connection
 /// header field before a message is forwarded and, for each connection-option in this field, remove any header or
 /// trailer field(s) from the message with the same name as the connection-option" (RFC 9110 §7.6.1).
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // Most messages have none, and to look through what is there costs less than to look up each.
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+    let own: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    // Most messages have none, and then nothing is named either.
+    if own.is_empty() {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -56,9 +46,17 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|option| HeaderName::from_bytes(option).ok())
         .filter(|name| !FOR_ALL_RECIPIENTS.contains(name) && !name.as_str().starts_with("sec-websocket-"))
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    for name in named.iter().chain(&own) {
         headers.remove(name);
     }
+}
+
+/// Fields of one connection (RFC 9110 §7.6.1), whether or not `Connection` names them.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade"
+    )
 }
 
 /// Remove what trailers may not have: what frames, routes or authenticates the message must be known before it
@@ -67,7 +65,7 @@ pub fn remove_from_trailers(trailers: &mut HeaderMap) {
     let is_own = |name: &HeaderName| OF_THE_PROXY.contains(name) || name.as_str().starts_with("x-forwarded-");
     let removed: Vec<HeaderName> = trailers
         .keys()
-        .filter(|name| HOP_BY_HOP.contains(name) || FOR_ALL_RECIPIENTS.contains(name) || is_own(name))
+        .filter(|name| is_hop_by_hop(name) || FOR_ALL_RECIPIENTS.contains(name) || is_own(name))
         .cloned()
         .collect();
     for name in &removed {

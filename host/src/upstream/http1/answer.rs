@@ -16,6 +16,9 @@ use crate::headers::tokens;
 
 /// Of a head and of trailers each.
 const FIELDS_MAX: usize = 100;
+/// Room for so many costs no more than for a few; what fields are added to is not moved for it, be it the answer itself, or
+/// the client's next request, for whose fields hyper uses the same map.
+const FIELDS_USUAL: usize = 12;
 /// Some applications set cookies by the dozen; hyper allows as much.
 const HEAD_BYTES_MAX: usize = 408 * 1024;
 
@@ -113,7 +116,7 @@ fn locate(
 
 /// Values are not copied.
 fn collect(bytes: &Bytes, found: Vec<(HeaderName, usize, usize)>) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(found.len());
+    let mut headers = HeaderMap::with_capacity(found.len().max(FIELDS_USUAL));
     for (name, begin, end) in found {
         let value = if begin < end && end <= bytes.len() { bytes.slice(begin..end) } else { Bytes::new() };
         headers.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Malformed::Field)?);

@@ -1,7 +1,11 @@
+use bytes::BytesMut;
 use http::HeaderMap;
 use http::header::HeaderValue;
 use http::uri::PathAndQuery;
 use http_body_util::BodyExt as _;
+use proptest::collection::vec;
+use proptest::sample::select;
+use proptest::{prop_assert_eq, proptest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::{LocalSet, yield_now};
 
@@ -182,4 +186,55 @@ async fn what_breaks_off_is_no_answer() {
         }
     })
     .await;
+}
+
+/// What a server could say, well or badly.
+const SAID: [&str; 14] = [
+    "HTTP/1.1 200 OK\r\n",
+    "HTTP/1.0 404 x\r\n",
+    "HTTP/1.1 103 x\r\n\r\n",
+    "content-length: 3\r\n",
+    "content-length: 3, 3\r\n",
+    "transfer-encoding: chunked\r\n",
+    "connection: close\r\n",
+    "\r\n",
+    "\n",
+    "abc",
+    "3\r\nabc\r\n",
+    "0\r\n\r\n",
+    "0\r\nx: y\r\n\r\n",
+    "\r",
+];
+
+/// The status and the body of the first answer, as far as they come before an error.
+fn hear(parts: &[&[u8]]) -> (Option<u16>, Vec<u8>, bool) {
+    let (mut received, mut search) = (BytesMut::new(), Search::default());
+    let (mut head, mut data) = (None::<Head>, Vec::new());
+    for part in parts {
+        received.extend_from_slice(part);
+        if head.is_none() {
+            match search.next(&mut received, false) {
+                Ok(found) => head = found,
+                Err(_) => break,
+            }
+        }
+        while let Some(head) = &mut head {
+            match head.content.next(&mut received) {
+                Ok(Piece::Data(piece)) => data.extend_from_slice(&piece),
+                Ok(Piece::Trailers(_)) => {}
+                Ok(Piece::End | Piece::Nothing) | Err(_) => break,
+            }
+        }
+    }
+    let has_ended = head.as_ref().is_some_and(|head| head.content.has_ended());
+    (head.map(|head| head.status.as_u16()), data, has_ended)
+}
+
+proptest! {
+    #[test]
+    fn an_answer_is_heard_alike_however_it_is_cut(said in vec(select(&SAID[..]), 0..12)) {
+        let said = said.concat();
+        let bytes: Vec<&[u8]> = said.as_bytes().chunks(1).collect();
+        prop_assert_eq!(hear(&[said.as_bytes()]), hear(&bytes));
+    }
 }
