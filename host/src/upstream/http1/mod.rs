@@ -228,6 +228,10 @@ impl Body for AnswerBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let this = self.get_mut();
+        // From then on the wire is another request's.
+        if this.content.has_ended() {
+            return Poll::Ready(None);
+        }
         let mut wire = this.wire.borrow_mut();
         if wire.is_broken {
             return Poll::Ready(Some(Err(Failure::Request)));

@@ -77,6 +77,30 @@ async fn one_request_after_another() {
 }
 
 #[tokio::test]
+async fn a_body_that_has_ended_takes_nothing_of_the_next_answer() {
+    run(async {
+        let (mut server, mut channel) = channel();
+        let mut ended = Vec::new();
+        for answer in ["HTTP/1.1 204 x\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx"] {
+            server.write_all(answer.as_bytes()).await.unwrap();
+            let arrived = answered(ask(&mut channel, Received::Nothing)).await.unwrap();
+            let mut body = arrived.response.into_body();
+            if !body.is_end_stream() {
+                body.frame().await.unwrap().unwrap();
+            }
+            ended.push(body);
+        }
+        let mut next = ask(&mut channel, Received::Nothing);
+        server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        for body in &mut ended {
+            assert!(body.is_end_stream() && body.frame().await.is_none());
+        }
+        assert!(poll_fn(|cx| next.poll_head(cx)).await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_connection_that_was_ended_is_not_quiet() {
     run(async {
         let (server, channel) = channel();
