@@ -130,7 +130,14 @@ impl Acceptor {
     }
 
     fn serve(&self, stream: TcpStream, client: SocketAddr, listener: Arc<Listener>, held: Held) {
-        spawn_local(connection::serve(stream, client, listener, Rc::clone(&self.worker), held));
+        // In a box that is gone when a session begins: the task is no larger than that.
+        let connection = Box::pin(connection::serve(stream, client, listener, Rc::clone(&self.worker)));
+        spawn_local(async move {
+            if let Some(session) = connection.await {
+                session.run().await;
+            }
+            drop(held);
+        });
     }
 }
 

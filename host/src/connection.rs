@@ -18,12 +18,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::accept::Held;
 use crate::body::Received;
 use crate::config::{self, Timeouts};
 use crate::exchange::{self, Connection};
 use crate::guard::{self, Guard, Linger, lingering_close};
-use crate::handover::start_session;
+use crate::handover::{Running, begin_session};
 use crate::http2;
 use crate::leg::Leg;
 use crate::listeners::Listener;
@@ -38,15 +37,13 @@ const BUFFER_SPARE_BYTES: usize = 16 * 1024;
 /// As many header lines hyper parses without an allocation, and by default.
 const HYPER_HEADERS_MAX: usize = 100;
 
-/// Serve a client until its connection ends. A session goes on in a task of its own, so that nothing of HTTP is kept for
-/// as long as it lives.
+/// Serve a client until its connection ends, or is a session, which is to go on without anything of HTTP that is kept here.
 pub async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
     listener: Arc<Listener>,
     worker: Rc<Worker>,
-    held: Held,
-) {
+) -> Option<Running> {
     let config = &listener.config;
     let mut endpoints = Endpoints { client: peer, destination: destination(&stream, config.address) };
     if config.proxy_protocol {
@@ -55,22 +52,26 @@ pub async fn serve(
             Some(Ok(told)) => endpoints = told.unwrap_or(endpoints),
             // A port that is only tried, by whom it may be.
             Some(Err(error @ (AcceptError::Ended | AcceptError::Lost(_)))) => {
-                return tracing::debug!(%peer, %error, "connection ended");
+                tracing::debug!(%peer, %error, "connection ended");
+                return None;
             }
-            Some(Err(error)) => return tracing::warn!(%peer, %error, "connection refused"),
-            None => return,
+            Some(Err(error)) => {
+                tracing::warn!(%peer, %error, "connection refused");
+                return None;
+            }
+            None => return None,
         }
     }
     let Some(acceptor) = &listener.acceptor else {
         let plain = Established { leg: Leg::Tcp(stream), client_certificate: None, is_http2: false };
-        return serve_http(plain, peer, endpoints, Arc::clone(config), worker, held).await;
+        return serve_http(plain, peer, endpoints, Arc::clone(config), worker).await;
     };
     let client = endpoints.client;
     // In a box: the handshake takes much more room than what comes after it.
     let handshake = Box::pin(acceptor.accept(stream, config.tls_handshake_timeout));
     match until_drained(handshake, &worker).await {
         Some(Ok(established)) => {
-            serve_http(established, peer, endpoints, Arc::clone(config), worker, held).await;
+            return serve_http(established, peer, endpoints, Arc::clone(config), worker).await;
         }
         Some(Err(HandshakeError::PlainHttp(stream))) => {
             refuse(Leg::Tcp(stream), client, Error::PlainHttp).await;
@@ -79,6 +80,7 @@ pub async fn serve(
         Some(Err(error)) => tracing::debug!(%client, %error, "TLS handshake failed"),
         None => {}
     }
+    None
 }
 
 /// Where a client connected to: known, unless it could be any address of this machine.
@@ -106,8 +108,7 @@ async fn serve_http(
     Endpoints { client, destination }: Endpoints,
     listener: Arc<config::Listener>,
     worker: Rc<Worker>,
-    held: Held,
-) {
+) -> Option<Running> {
     let send_timeout = Rc::new(Cell::new(Timeouts::default().send));
     let guard = Guard::new(Stall::new(leg, Rc::clone(&send_timeout)), limits(&listener));
     let tls = listener.tls.is_some();
@@ -125,7 +126,8 @@ async fn serve_http(
     };
     if is_http2 {
         let leg = guard.into_parts().0.into_inner();
-        return serve_http2(leg, Bytes::new(), connection, held).await;
+        serve_http2(leg, Bytes::new(), connection).await;
+        return None;
     }
     let exchanges = serve_exchanges(&guard, &connection).await;
     let is_http2 = guard.is_http2();
@@ -137,13 +139,15 @@ async fn serve_http(
     let (stream, early) = guard.into_parts();
     let mut stream = stream.into_inner();
     if is_http2 {
-        return serve_http2(stream, early, connection, held).await;
+        serve_http2(stream, early, connection).await;
+        return None;
     }
     match (connection.upgraded.take(), connection.verdict.head()) {
-        (Some(upgraded), _) => start_session(upgraded, stream, early, worker, Some(held)),
+        (Some(upgraded), _) => return Some(begin_session(upgraded, stream, early, &worker).await),
         (None, Some(rejection)) => refuse(stream, client, Error::Malformed(rejection)).await,
         (None, None) => lingering_close(&mut stream, Linger::default()).await,
     }
+    None
 }
 
 /// Answer what hyper never saw, and end the connection.
@@ -186,13 +190,13 @@ async fn serve_exchanges(guard: &Guard<Stall<Leg>>, connection: &Connection) -> 
 
 /// Over TLS the protocol is agreed on before; here, a client that knows by itself begins with the preface
 /// (RFC 9113 §3.3), which the guard has kept whole. Boxed, so that a connection of HTTP/1.1 is no larger for it.
-async fn serve_http2(stream: Leg, early: Bytes, connection: Connection, held: Held) {
+async fn serve_http2(stream: Leg, early: Bytes, connection: Connection) {
     let Connection { worker, listener, peer, client: address, destination, scheme, .. } = connection;
     let client_certificate = connection.client_certificate;
     let limits = limits(&listener);
     let client =
         http2::Client { worker, listener, peer, address, destination, scheme, client_certificate, limits };
-    Box::pin(http2::serve(stream, early, client, held)).await;
+    Box::pin(http2::serve(stream, early, client)).await;
 }
 
 fn limits(listener: &config::Listener) -> guard::Limits {

@@ -1,28 +1,31 @@
-//! From an exchange to a session: what the upgrade left is given a task of its own.
-
-use std::rc::Rc;
+//! From an exchange to a session: what the upgrade left begins, and what the log says of its end.
 
 use bytes::Bytes;
 use tracing::field::display;
 
-use crate::accept::Held;
+use crate::drain::DrainWatch;
 use crate::leg::Leg;
 use crate::session::{Ended, Opened, Session};
 use crate::upgrade::{About, Upgraded};
 use crate::worker::Worker;
 
-/// A task no larger than it must be: there may be many, and they live long. `held`: where the connection is the session's
-/// alone, it is counted as long as the session lives.
-pub fn start_session(
+/// A session that has begun. There may be many, and they live long: it is no larger than it must be.
+pub struct Running {
+    session: Box<Session>,
+    about: About,
+    drain: DrainWatch,
+}
+
+/// Begin a session, with all it takes to do so; none of that is kept.
+pub async fn begin_session(
     upgraded: Upgraded,
     client_stream: Leg,
     client_early: Bytes,
-    worker: Rc<Worker>,
-    held: Option<Held>,
-) {
+    worker: &Worker,
+) -> Running {
     let about = upgraded.about;
     tracing::debug!(session = about.id, client = %about.client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
-    let (session, early) = Session::new(Opened {
+    let (mut session, early) = Session::new(Opened {
         client: client_stream,
         upstream: upgraded.upstream,
         client_early,
@@ -31,12 +34,17 @@ pub fn start_session(
         chain: upgraded.chain,
         settings: upgraded.settings,
     });
-    let drain = worker.draining.watch();
-    let end = move |ended: &Ended| {
-        log_end(&about, ended);
-        drop(held);
-    };
-    drop(tokio::task::spawn_local(async move { end(&session.run(early, drain).await) }));
+    session.begin(early).await;
+    Running { session, about, drain: worker.draining.watch() }
+}
+
+// === impl Running ===
+
+impl Running {
+    pub async fn run(self) {
+        let Self { session, about, drain } = self;
+        log_end(&about, &session.run(drain).await);
+    }
 }
 
 /// An end that both sides agreed on is nothing to look at; any other is what an operator searches the log for.

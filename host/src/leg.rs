@@ -37,6 +37,16 @@ impl Leg {
         }
     }
 
+    /// Whether dropping it tells the peer all that closing it in order does: TLS and HTTP/2 have words of their own for the end.
+    pub fn ends_by_drop(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => true,
+            Self::Tls(_) | Self::Http2(_) => false,
+            #[cfg(test)]
+            Self::Memory(_) => true,
+        }
+    }
+
     /// Bytes that it may hold of what was written: its bound where it holds any at all.
     pub fn held_bytes(&self) -> usize {
         if self.is_flushed() { 0 } else { tls::HELD_BYTES_MAX }

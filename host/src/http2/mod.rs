@@ -24,7 +24,6 @@ use h2::server::{self, Builder};
 pub use leg::StreamLeg;
 pub use send::{Unsent, send_body};
 
-use crate::accept::Held;
 use crate::config::{self, Timeouts};
 use crate::drain::DrainWatch;
 use crate::guard::http2::{Abuse, FrameGuard};
@@ -86,7 +85,7 @@ struct Connection<'a> {
 }
 
 /// Serve a client until its connection ends, sessions and all. `early`: what was read of it while its protocol was not known.
-pub async fn serve(stream: Leg, early: Bytes, client: Client, held: Held) {
+pub async fn serve(stream: Leg, early: Bytes, client: Client) {
     let address = client.address;
     let stream = Stall::new(stream, Rc::new(Cell::new(Timeouts::default().send)));
     let guard = FrameGuard::new(stream, early, client.listener.header_timeout);
@@ -111,7 +110,6 @@ pub async fn serve(stream: Leg, early: Bytes, client: Client, held: Held) {
         Err(Ended::Failed(error)) => tracing::debug!(client = %address, %error, "connection ended"),
     }
     lingering_close(&mut guard.into_inner().into_inner(), Linger::default()).await;
-    drop(held);
 }
 
 // === impl Connection ===

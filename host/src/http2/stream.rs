@@ -23,7 +23,7 @@ use crate::config::Timeouts;
 use crate::exchange::{self, Connection};
 use crate::guard::Verdict;
 use crate::guard::http2::{Asked, check};
-use crate::handover::start_session;
+use crate::handover::begin_session;
 use crate::headers::remove_hop_by_hop;
 use crate::leg::Leg;
 use crate::reject::Error;
@@ -151,7 +151,10 @@ impl Stream {
         match self.respond.send_response(head, false) {
             Ok(outgoing) => {
                 let leg = Leg::Http2(Box::new(StreamLeg::new(outgoing, incoming, self.open)));
-                start_session(upgraded, leg, Bytes::new(), worker, None);
+                // In a box that is gone when the session has begun: the task is no larger than that.
+                let session =
+                    Box::pin(async move { begin_session(upgraded, leg, Bytes::new(), &worker).await });
+                drop(tokio::task::spawn_local(async move { session.await.run().await }));
             }
             // The client is gone between two polls.
             Err(_) => crate::session::refuse(upgraded.upstream),

@@ -287,12 +287,14 @@ impl Session {
 
     /// "After both sending and receiving a Close message, an endpoint considers the WebSocket connection closed and MUST
     /// close the underlying TCP connection" (RFC 6455 §5.5.1): each leg for itself, whatever the other has still to say.
-    pub(super) fn shut_if_closed(&mut self, cx: &mut Context<'_>, side: Side) {
-        let outgoing = self.outgoing.of_mut(side);
-        let closed = outgoing.outbound.is_closed() && self.incoming.of(side).is_closed();
-        // After half a frame no close frame can be sent; the end of the stream has to say it.
-        if (closed || outgoing.torn) && outgoing.waiting_bytes() == 0 && !outgoing.shut {
-            outgoing.shut = Pin::new(self.legs.of_mut(side)).poll_shutdown(cx).is_ready();
+    pub(super) fn shut_closed(&mut self, cx: &mut Context<'_>) {
+        for side in SIDES {
+            let outgoing = self.outgoing.of_mut(side);
+            let closed = outgoing.outbound.is_closed() && self.incoming.of(side).is_closed();
+            // After half a frame no close frame can be sent; the end of the stream has to say it.
+            if (closed || outgoing.torn) && outgoing.waiting_bytes() == 0 && !outgoing.shut {
+                outgoing.shut = Pin::new(self.legs.of_mut(side)).poll_shutdown(cx).is_ready();
+            }
         }
     }
 
@@ -308,26 +310,13 @@ impl Session {
         self.closing.has_begun() && (self.closing.gave_up || SIDES.into_iter().all(is_over))
     }
 
-    /// Close the connections, tell the plugins.
+    /// Close the connections, tell the plugins. Where there is nobody to wait for, dropping the connections is all.
     pub(super) async fn finish(mut self: Box<Self>) -> Ended {
-        let clean = SIDES.into_iter().all(|side| {
-            let outgoing = self.outgoing.of(side);
-            let closed = matches!(self.incoming.of(side).mode, Mode::Relay(_) | Mode::Inspect(_));
-            closed
-                && self.incoming.of(side).is_closed()
-                && outgoing.outbound.is_closed()
-                && !outgoing.is_lost()
-        });
+        let clean = self.is_clean();
         let cause = self.closing.cause.take().map_or_else(|| Cause::proxy("ended"), |cause| *cause);
-        let PerSide { client, upstream } = &mut self.legs;
-        let open = |incoming: &super::Incoming| !(incoming.ended || clean && incoming.is_closed());
-        tokio::join!(
-            close(client, open(&self.incoming.client)),
-            close(upstream, open(&self.incoming.upstream))
-        );
-        if let Some(chain) = &mut self.chain {
-            let reason = cause.reason.as_str();
-            chain.on_close(CloseInfo { closer: cause.closer, clean, code: cause.code, reason }).await;
+        let at_once = |side: Side| !self.is_open(side, clean) && self.legs.of(side).ends_by_drop();
+        if self.chain.is_some() || !SIDES.into_iter().all(at_once) {
+            Box::pin(self.part(clean, &cause)).await;
         }
         Ended {
             clean,
@@ -336,6 +325,34 @@ impl Session {
             bytes_received: self.incoming.map(|incoming| incoming.bytes),
             cause,
         }
+    }
+
+    async fn part(&mut self, clean: bool, cause: &Cause) {
+        let [client_open, upstream_open] = SIDES.map(|side| self.is_open(side, clean));
+        let PerSide { client, upstream } = &mut self.legs;
+        tokio::join!(close(client, client_open), close(upstream, upstream_open));
+        if let Some(chain) = &mut self.chain {
+            let reason = cause.reason.as_str();
+            chain.on_close(CloseInfo { closer: cause.closer, clean, code: cause.code, reason }).await;
+        }
+    }
+
+    /// Whether more may come from `sender`.
+    fn is_open(&self, sender: Side, clean: bool) -> bool {
+        let incoming = self.incoming.of(sender);
+        !(incoming.ended || clean && incoming.is_closed())
+    }
+
+    /// Whether close frames were exchanged on both legs.
+    fn is_clean(&self) -> bool {
+        SIDES.into_iter().all(|side| {
+            let outgoing = self.outgoing.of(side);
+            let closed = matches!(self.incoming.of(side).mode, Mode::Relay(_) | Mode::Inspect(_));
+            closed
+                && self.incoming.of(side).is_closed()
+                && outgoing.outbound.is_closed()
+                && !outgoing.is_lost()
+        })
     }
 }
 

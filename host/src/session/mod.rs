@@ -180,8 +180,7 @@ impl Session {
 
     /// Serve both directions until the session has ended. What may wait in a hook is boxed while it is under way, so that
     /// idle sessions do not hold the room for it.
-    pub async fn run(mut self: Box<Self>, early: PerSide<Bytes>, mut drain: DrainWatch) -> Ended {
-        Box::pin(self.begin(early)).await;
+    pub async fn run(mut self: Box<Self>, mut drain: DrainWatch) -> Ended {
         loop {
             let has_waited = match self.next_event(&mut drain).await {
                 Event::Input { sender, bytes, buffers } => {
@@ -205,11 +204,11 @@ impl Session {
                 self.hearing.hook_waited();
             }
         }
-        Box::pin(self.finish()).await
+        self.finish().await
     }
 
     /// What plugins sent while opening goes first; then what the peers sent early.
-    async fn begin(&mut self, early: PerSide<Bytes>) {
+    pub async fn begin(&mut self, early: PerSide<Bytes>) {
         let mut buffers = Buffers::take();
         if let Some(chain) = &mut self.chain {
             let outcome = chain.early().await;
@@ -280,6 +279,9 @@ impl Session {
             self.flush(cx);
             if self.has_ended() {
                 return Poll::Ready(Event::Ended);
+            }
+            if self.closing.has_begun() {
+                self.shut_closed(cx);
             }
             let (mut has_more, mut has_read) = (false, false);
             for sender in [self.turn, self.turn.other()] {
@@ -363,9 +365,6 @@ impl Session {
                 if let Some(since) = stalled {
                     self.timers.stalled(since);
                 }
-            }
-            if self.closing.has_begun() {
-                self.shut_if_closed(cx, receiver);
             }
         }
     }

@@ -31,7 +31,7 @@ fn timeouts(idle_s: u64) -> config::Timeouts {
 
 fn open(timeouts: config::Timeouts, ping: Option<config::Ping>) -> Peers {
     let [(client, client_leg), (upstream, upstream_leg)] = [duplex(1024), duplex(1024)];
-    let (session, early) = Session::new(Opened {
+    let (mut session, early) = Session::new(Opened {
         client: Leg::Memory(client_leg),
         upstream: Leg::Memory(upstream_leg),
         client_early: Bytes::new(),
@@ -48,7 +48,10 @@ fn open(timeouts: config::Timeouts, ping: Option<config::Ping>) -> Peers {
         },
     });
     let drain = Rc::<Draining>::default().watch();
-    let session = spawn_local(session.run(early, drain));
+    let session = spawn_local(async move {
+        session.begin(early).await;
+        session.run(drain).await
+    });
     Peers { client, upstream, session, opened: Instant::now() }
 }
 
