@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::Instant;
 use tracing::field::display;
 
@@ -52,7 +52,7 @@ pub struct Connection {
     /// How long the client may take nothing: its route's `send`.
     pub send_timeout: Rc<Cell<Duration>>,
     /// A session that takes the connection over when its 101 is out.
-    pub upgraded: RefCell<Option<Upgraded>>,
+    pub upgraded: RefCell<Option<Box<Upgraded>>>,
 }
 
 /// One exchange, and what is known of it so far.
@@ -194,19 +194,6 @@ impl Exchange<'_> {
     /// Between whom the request is, as far as a connection to a server can tell.
     pub fn endpoints(&mut self) -> Endpoints {
         Endpoints { client: self.lent.request().client, destination: self.connection.destination }
-    }
-
-    /// The request as it goes to `server`.
-    pub fn outgoing(&mut self, route: &config::Route, server: &Server) -> Request<()> {
-        let request = self.lent.request();
-        let mut outgoing = Request::new(());
-        *outgoing.method_mut() = request.method.clone();
-        *outgoing.uri_mut() = request.path_and_query.clone().into();
-        *outgoing.version_mut() = Version::HTTP_11;
-        let mut headers = request.headers.clone();
-        headers.insert(header::HOST, forward::host(request, route, server).clone());
-        *outgoing.headers_mut() = headers;
-        outgoing
     }
 
     /// The head of an upstream's answer, without what ends at this hop, as the response hooks leave it.

@@ -18,11 +18,12 @@ pub struct Running {
 
 /// Begin a session, with all it takes to do so; none of that is kept.
 pub async fn begin_session(
-    upgraded: Upgraded,
+    upgraded: Box<Upgraded>,
     client_stream: Leg,
     client_early: Bytes,
     worker: &Worker,
 ) -> Running {
+    let upgraded = *upgraded;
     let about = upgraded.about;
     tracing::debug!(session = about.id, client = %about.client, path = ?about.path, upstream = %about.upstream, server = %about.server, "session opened");
     let (mut session, early) = Session::new(Opened {
@@ -42,8 +43,8 @@ pub async fn begin_session(
 
 impl Running {
     pub async fn run(self) {
-        let Self { session, about, drain } = self;
-        log_end(&about, &session.run(drain).await);
+        let ended = self.session.run(self.drain).await;
+        log_end(&self.about, &ended);
     }
 }
 

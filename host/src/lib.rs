@@ -41,5 +41,6 @@ mod tls;
 mod unwind;
 mod upgrade;
 mod upstream;
+mod wire;
 mod worker;
 mod workers;

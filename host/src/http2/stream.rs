@@ -140,7 +140,7 @@ impl Stream {
 
     /// The client's 200, which over HTTP/2 is what 101 is over HTTP/1.1, without the fields that say so there
     /// (RFC 8441 §5).
-    fn open(mut self, answer: Response<ResponseBody>, upgraded: Upgraded, incoming: RecvStream) {
+    fn open(mut self, answer: Response<ResponseBody>, upgraded: Box<Upgraded>, incoming: RecvStream) {
         let mut head = answer.map(drop);
         *head.status_mut() = StatusCode::OK;
         remove_hop_by_hop(head.headers_mut());

@@ -1,29 +1,24 @@
 //! One upgrade: forward the handshake, verify the upstream's 101, open the plugins' sessions, and leave the client's 101
 //! and both streams to the connection. The client sees its 101 only when everything before it went well.
 
-use std::future::poll_fn;
-use std::net::SocketAddr;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Poll;
+mod asking;
 
-use crate::leg::Leg;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::Empty;
+use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use sluicegate_websocket::negotiation::{Agreement, Offers, check_answer};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use crate::body::{ResponseBody, Timed};
-use crate::config::{self, UpstreamIndex};
+use crate::config::UpstreamIndex;
 use crate::exchange::{Exchange, answer};
 use crate::forward;
 use crate::handshake::{AnswerError, Handshake};
+use crate::leg::Leg;
 use crate::plugin::chain::{Chain, Refused};
 use crate::plugin::connection_view::{self, ConnectionView};
 use crate::plugin::{CloseInfo, Closer, Plugin};
@@ -31,8 +26,9 @@ use crate::reject::Error;
 use crate::request::{RequestHead, ResponseHead};
 use crate::session::{self, Agreed};
 use crate::snapshot::Matched;
-use crate::stall::Stall;
-use crate::upstream::{Attempts, Connected, NoAnswer, Served, Server, Serving};
+use crate::upstream::{Attempts, Connected, Served, Server, Serving, Upstream};
+
+use self::asking::{Client, Offered, Reply, Switched, ask};
 
 /// A session that only waits for the client's connection.
 pub struct Upgraded {
@@ -57,30 +53,27 @@ pub struct About {
     pub server: Arc<str>,
 }
 
-type Client = http1::Connection<TokioIo<Stall<Leg>>, Empty<Bytes>>;
-
-/// What the client offered, and how the session is to be negotiated.
-enum Offered {
-    /// No plugin has a session hook: offers and answer go untouched.
-    Relay,
-    Inspect(Offers),
-}
-
 /// A handshake that a server answered, in whatever way.
 struct Asked<'a> {
     server: &'a Server,
     serving: Serving,
-    /// The handshake's fields as it saw them.
-    offers: HeaderMap,
-    connection: Client,
-    response: Response<Incoming>,
+    reply: Reply,
 }
 
-/// The handshake with the server, when it is a 101 that may be passed on.
-struct Switched {
-    head: Box<ResponseHead>,
-    leg: Leg,
-    early: Bytes,
+// === impl About ===
+
+impl About {
+    fn new(exchange: &mut Exchange<'_>, upstream: &Upstream, server: &Server) -> Self {
+        let request = exchange.lent.request();
+        Self {
+            id: exchange.connection.worker.next_session_id(),
+            client: request.client,
+            peer: exchange.connection.peer_beside(request.client),
+            path: request.path_and_query.path().to_owned(),
+            upstream: Arc::clone(&upstream.name),
+            server: Arc::clone(&server.address),
+        }
+    }
 }
 
 /// Forward a handshake. The answer is the client's 101, with the session left in the connection; or whatever the upstream
@@ -99,17 +92,18 @@ pub async fn run(
     let choice = upstream.choice(exchange.lent.request());
     let preamble = upstream.preamble(exchange.endpoints());
     let mut attempts = upstream.attempts(choice, timeouts.connect, preamble);
-    let asked = shake_hands(exchange, matched, &mut attempts, &offered).await?;
-    let Asked { server, serving, offers, connection, response } = asked;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        tokio::task::spawn_local(connection);
-        let mut answer = refused_by_upstream(exchange, matched, response, serving).await?;
-        exchange.bring_back(answer.headers_mut(), upstream, choice, server);
-        return Ok(answer);
-    }
-    let subprotocol = handshake.verify(response.headers())?;
-    let (agreed, extensions) = agree(&offered, &offers, response.headers())?;
-    let Switched { head, leg, early } = take_over(connection, response).await?;
+    let Asked { server, serving, reply } = shake_hands(exchange, matched, &mut attempts, &offered).await?;
+    let Switched { headers, leg, early } = match reply {
+        Reply::Switched(switched) => switched,
+        Reply::Other(other) => {
+            let mut answer = Box::pin(refused_by_upstream(exchange, matched, *other, serving)).await?;
+            exchange.bring_back(answer.headers_mut(), upstream, choice, server);
+            return Ok(answer);
+        }
+    };
+    let subprotocol = handshake.verify(&headers)?;
+    let (agreed, extensions) = agree(&offered, &exchange.lent.request().headers, &headers)?;
+    let head = Box::new(ResponseHead { status: StatusCode::SWITCHING_PROTOCOLS, headers });
 
     let mut head = match exchange.offer_response(matched, head).await {
         Ok(head) => head,
@@ -118,17 +112,13 @@ pub async fn run(
             return Err(error);
         }
     };
-    let client = exchange.lent.request().client;
     exchange.bring_back(&mut head.headers, upstream, choice, server);
-    let about = About {
-        id: exchange.connection.worker.next_session_id(),
-        client,
-        peer: exchange.connection.peer_beside(client),
-        path: exchange.lent.request().path_and_query.path().to_owned(),
-        upstream: Arc::clone(&upstream.name),
-        server: Arc::clone(&server.address),
+    let about = About::new(exchange, upstream, server);
+    let opened = match inspected {
+        true => Box::pin(open(exchange, matched, &about, subprotocol)).await.map(Some),
+        false => Ok(None),
     };
-    let chain = match open(exchange, matched, &about, subprotocol, inspected).await {
+    let chain = match opened {
         Ok(chain) => chain,
         Err(refused) => {
             session::refuse(leg);
@@ -140,7 +130,7 @@ pub async fn run(
     };
     let worker = &exchange.connection.worker;
     let swap = chain.is_some().then(|| worker.swaps.watch(snapshot.generation));
-    exchange.connection.upgraded.replace(Some(Upgraded {
+    exchange.connection.upgraded.replace(Some(Box::new(Upgraded {
         upstream: leg,
         upstream_early: early,
         agreed,
@@ -154,7 +144,7 @@ pub async fn run(
             serving,
             swap,
         },
-    }));
+    })));
     Ok(switch(*head, extensions))
 }
 
@@ -173,14 +163,13 @@ async fn shake_hands<'a>(
             (Err(_), Some(refusal)) => return Ok(refusal),
             (Err(error), None) => return Err(error.into()),
         };
-        let mut request = exchange.outgoing(matched.route, server);
-        add_upgrade(request.headers_mut(), offered);
-        let offers = request.headers().clone();
+        let request = exchange.lent.request();
+        let head = asking::head(request, forward::host(request, matched.route, server), offered);
         attempts.sending();
-        match ask(leg, request, matched.route.timeouts).await {
-            Ok((connection, response)) => {
-                let failed = attempts.is_failure(response.status());
-                let asked = Asked { server, serving, offers, connection, response };
+        match ask(leg, head, matched.route.timeouts).await {
+            Ok(reply) => {
+                let failed = attempts.is_failure(reply.status());
+                let asked = Asked { server, serving, reply };
                 if !failed {
                     server.succeeded();
                     return Ok(asked);
@@ -203,30 +192,13 @@ async fn shake_hands<'a>(
     }
 }
 
-/// Send a handshake, and wait for the head of its answer.
-async fn ask(
-    leg: Leg,
-    request: Request<()>,
-    timeouts: config::Timeouts,
-) -> Result<(Client, Response<Incoming>), Error> {
-    let io = TokioIo::new(Stall::new(leg, Rc::new(timeouts.send.into())));
-    let (mut sender, mut connection) = http1::handshake(io).await.map_err(NoAnswer::from)?;
-    let answer = drive(&mut connection, sender.send_request(request.map(|()| Empty::new())));
-    let response = timeout(timeouts.upstream_header, answer).await.map_err(|_| Error::ReadTimeout)??;
-    Ok((connection, response))
-}
-
-/// Open the plugins' sessions, where they have any.
+/// Open the plugins' sessions.
 async fn open(
     exchange: &mut Exchange<'_>,
     matched: Matched<'_>,
     about: &About,
     subprotocol: Option<String>,
-    inspected: bool,
-) -> Result<Option<Box<Chain>>, Refused> {
-    if !inspected {
-        return Ok(None);
-    }
+) -> Result<Box<Chain>, Refused> {
     let limits = matched.route.limits;
     let request = exchange.lent.request();
     let connection = Box::new(ConnectionView {
@@ -244,7 +216,7 @@ async fn open(
     });
     let (chain, request) = open_chain(matched.plugins, exchange, connection).await;
     exchange.lent.request = request;
-    Ok(Some(Box::new(chain?)))
+    Ok(Box::new(chain?))
 }
 
 /// In a task of its own: a client that leaves meanwhile must not cut off a call amid, nor leave a plugin without its
@@ -276,19 +248,6 @@ fn offered(headers: &HeaderMap, inspected: bool) -> Result<Offered, Error> {
     Offers::parse(extension_lines(headers)).map(Offered::Inspect).map_err(Error::Extensions)
 }
 
-/// What makes a request a handshake again, after the client's hop ended here.
-fn add_upgrade(headers: &mut HeaderMap, offered: &Offered) {
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    if let Offered::Inspect(offers) = offered {
-        headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
-        let line = offers.to_upstream().and_then(|line| HeaderValue::try_from(line).ok());
-        if let Some(line) = line {
-            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, line);
-        }
-    }
-}
-
 /// What the session's legs speak, and what the client is told of it; none: what the upstream said.
 fn agree(
     offered: &Offered,
@@ -315,44 +274,15 @@ fn extension_lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().map(HeaderValue::as_bytes)
 }
 
-/// The connection and the answer it brings, both polled here: there is no task to hand a session over from.
-async fn drive(
-    connection: &mut Client,
-    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
-) -> Result<Response<Incoming>, Error> {
-    let mut answer = std::pin::pin!(answer);
-    let mut running = true;
-    poll_fn(|cx| {
-        if running && connection.poll_without_shutdown(cx).is_ready() {
-            running = false;
-        }
-        answer.as_mut().poll(cx)
-    })
-    .await
-    .map_err(|error| NoAnswer::from(error).into())
-}
-
-/// The stream behind a 101, with the bytes that came in the same reads.
-async fn take_over(mut connection: Client, response: Response<Incoming>) -> Result<Switched, Error> {
-    let (parts, body) = response.into_parts();
-    drop(body);
-    poll_fn(|cx| match connection.poll_without_shutdown(cx) {
-        Poll::Ready(done) => Poll::Ready(done.map_err(NoAnswer::from)),
-        Poll::Pending => Poll::Pending,
-    })
-    .await?;
-    let http1::Parts { io, read_buf, .. } = connection.into_parts();
-    let head = Box::new(ResponseHead { status: parts.status, headers: parts.headers });
-    Ok(Switched { head, leg: io.into_inner().into_inner(), early: read_buf })
-}
-
 /// Any answer but 101 is the application's own: passed on as it is.
 async fn refused_by_upstream(
     exchange: &mut Exchange<'_>,
     matched: Matched<'_>,
-    response: Response<Incoming>,
+    (connection, response): (Client, Response<Incoming>),
     serving: Serving,
 ) -> Result<Response<ResponseBody>, Error> {
+    // Its body comes by it.
+    tokio::task::spawn_local(connection);
     let (parts, body) = response.into_parts();
     let body =
         ResponseBody::served(Timed::new(body, matched.route.timeouts.read), Served::once(serving, None));
