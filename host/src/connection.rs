@@ -26,16 +26,16 @@ use crate::handover::{Running, begin_session};
 use crate::http2;
 use crate::leg::Leg;
 use crate::listeners::Listener;
+use crate::opening::{self, Begun, Rewound};
 use crate::proxy_protocol::{self, AcceptError, Endpoints};
 use crate::reject::Error;
 use crate::stall::Stall;
 use crate::tls::{Established, HandshakeError};
+use crate::wire::FIELDS_MAX;
 use crate::worker::Worker;
 
 /// hyper's buffer must hold a whole head, and then some.
 const BUFFER_SPARE_BYTES: usize = 16 * 1024;
-/// As many header lines hyper parses without an allocation, and by default.
-const HYPER_HEADERS_MAX: usize = 100;
 
 /// Serve a client until its connection ends, or is a session, which is to go on without anything of HTTP that is kept here.
 pub async fn serve(
@@ -159,22 +159,46 @@ async fn refuse(mut stream: Leg, client: SocketAddr, error: Error) {
 }
 
 /// Answer requests until the client or a rule ends it, or a handshake has been answered with 101.
-async fn serve_exchanges(guard: &Guard<Stall<Leg>>, connection: &Connection) -> hyper::Result<()> {
+async fn serve_exchanges(
+    guard: &Guard<Stall<Leg>>,
+    connection: &Connection,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let Some(begun) = opening::serve(guard, connection).await? else { return Ok(()) };
+    // In a box: a session that has opened never comes here.
+    Ok(Box::pin(serve_by_hyper(guard, connection, begun)).await?)
+}
+
+async fn serve_by_hyper(
+    guard: &Guard<Stall<Leg>>,
+    connection: &Connection,
+    Begun { read, answer }: Begun,
+) -> hyper::Result<()> {
+    let mut is_answered = answer.is_some();
+    let answer = Cell::new(answer);
     let service = service_fn(async |request: Request<Incoming>| {
-        Ok::<_, Infallible>(exchange::serve(connection, request.map(Received::from)).await)
+        Ok::<_, Infallible>(match answer.take() {
+            Some(answer) => answer,
+            None => exchange::serve(connection, request.map(Received::from)).await,
+        })
     });
     let listener = &connection.listener;
     let mut http = http1::Builder::new();
     http.half_close(true)
         .header_read_timeout(None)
         .max_buf_size(listener.header_bytes_max + BUFFER_SPARE_BYTES);
-    if listener.headers_max > HYPER_HEADERS_MAX {
+    if listener.headers_max > FIELDS_MAX {
         http.max_headers(listener.headers_max);
     }
-    let mut serving = pin!(http.serve_connection(TokioIo::new(guard), service));
+    let mut serving = pin!(http.serve_connection(TokioIo::new(Rewound { read, guard }), service));
     let mut drain = connection.worker.draining.watch();
     let mut draining = false;
     poll_fn(|cx| {
+        // What is answered goes out in any case; a connection that has not begun is closed where the process drains.
+        if std::mem::take(&mut is_answered)
+            && let Poll::Ready(result) = serving.as_mut().poll(cx)
+        {
+            return Poll::Ready(result);
+        }
         if !draining && drain.poll(cx).is_ready() {
             draining = true;
             serving.as_mut().graceful_shutdown();

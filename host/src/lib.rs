@@ -23,6 +23,7 @@ mod leg;
 mod lend;
 pub mod limits;
 mod listeners;
+mod opening;
 mod pid_file;
 pub mod plugin;
 pub mod prepare;
