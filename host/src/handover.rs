@@ -35,7 +35,9 @@ pub async fn begin_session(
         chain: upgraded.chain,
         settings: upgraded.settings,
     });
-    session.begin(early).await;
+    if session.has_early(&early) {
+        Box::pin(session.begin(early)).await;
+    }
     Running { session, about, drain: worker.draining.watch() }
 }
 

@@ -79,7 +79,8 @@ pub fn parse(
         return Err(HandshakeError::NoKey);
     }
     let key = single(headers, &SEC_WEBSOCKET_KEY).ok_or(HandshakeError::BadKey)?;
-    if STANDARD.decode(key).map_or(0, |bytes| bytes.len()) != 16 {
+    // With room for more than it may be.
+    if STANDARD.decode_slice(key, &mut [0; 32]) != Ok(16) {
         return Err(HandshakeError::BadKey);
     }
     Ok(Some(Handshake { accept: accept(key.as_bytes()), subprotocols: subprotocols(headers)? }))

@@ -25,7 +25,8 @@ pub async fn on_request(
     for plugin in plugins.iter().filter(|plugin| plugin.has_request_hook()) {
         let policy = plugin.config.on_failure.on_request;
         let before = (policy == OnFailure::Pass).then(|| Edits::of(lent.request()));
-        match (call_request(plugin, worker, lent).await, before) {
+        // In boxes, as all exchanges have room for what is awaited here, and most have no plugin.
+        match (Box::pin(call_request(plugin, worker, lent)).await, before) {
             (Ok(verdict), _) => {
                 if let RequestVerdict::Respond(response) = verdict {
                     return Ok(Decision::Respond { plugin: plugin.name(), response });
@@ -48,7 +49,7 @@ pub async fn on_response(plugins: &[Arc<Plugin>], worker: usize, lent: &mut Lent
         let before = lent.response.as_ref().filter(|_| policy == OnFailure::Pass);
         let before: Option<(StatusCode, _)> =
             before.map(|response| (response.status, response.headers.clone()));
-        match (call_response(plugin, worker, lent).await, before) {
+        match (Box::pin(call_response(plugin, worker, lent)).await, before) {
             (Ok(()), _) => {}
             (Err(failure), Some((status, headers))) if failure.may_pass(policy) => {
                 failure.passed_over();

@@ -207,6 +207,11 @@ impl Session {
         self.finish().await
     }
 
+    /// Whether there is anything to begin with.
+    pub fn has_early(&self, early: &PerSide<Bytes>) -> bool {
+        self.chain.is_some() || SIDES.into_iter().any(|side| !early.of(side).is_empty())
+    }
+
     /// What plugins sent while opening goes first; then what the peers sent early.
     pub async fn begin(&mut self, early: PerSide<Bytes>) {
         let mut buffers = Buffers::take();

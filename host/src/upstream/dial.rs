@@ -45,7 +45,8 @@ pub async fn dial(
     stream.set_nodelay(true)?;
     stream.write_all(preamble).await?;
     match security {
-        Some(Security { connector, address }) => connector.connect(stream, address, version).await,
+        // In a box, as it takes much more room than a connection without TLS.
+        Some(Security { connector, address }) => Box::pin(connector.connect(stream, address, version)).await,
         None => Ok(Leg::Tcp(stream)),
     }
 }
