@@ -130,11 +130,12 @@ impl Acceptor {
     }
 
     fn serve(&self, stream: TcpStream, client: SocketAddr, listener: Arc<Listener>, held: Held) {
-        // In a box that is gone when a session begins: the task is no larger than that.
+        // In a box that is gone when a session begins, and that in another: a task is moved when it is spawned, and its place
+        // written over when it ends.
         let connection = Box::pin(connection::serve(stream, client, listener, Rc::clone(&self.worker)));
         spawn_local(async move {
             if let Some(session) = connection.await {
-                session.run().await;
+                Box::pin(session.run()).await;
             }
             drop(held);
         });

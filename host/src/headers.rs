@@ -106,7 +106,8 @@ pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 
 /// Whether any line of a list-valued field has this member, in any case of letters.
 pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers.get_all(name).iter().flat_map(tokens).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
+    let is_token = |found: &[u8]| found.eq_ignore_ascii_case(token.as_bytes());
+    headers.get_all(name).iter().any(|line| tokens(line).any(is_token))
 }
 
 /// Names and values of a request's cookies (RFC 6265 §4.2.1), of all its lines.
