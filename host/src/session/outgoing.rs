@@ -16,6 +16,9 @@ use crate::plugin::Message;
 /// A closing session does not wait for a receiver that has taken nothing for so long.
 const STALLED_TIME: Duration = Duration::from_secs(5);
 
+/// Of what waits; by default no more than this does.
+const KEPT_EXACTLY_BYTES_MAX: usize = 512 * 1024;
+
 /// The way out to one receiver.
 pub struct Outgoing {
     /// Decides what goes on the wire.
@@ -122,8 +125,17 @@ impl Outgoing {
             let Poll::Ready(written) = Pin::new(&mut *leg).poll_write(cx, rest)? else { break };
             rest = rest.get(written..).unwrap_or_default();
         }
-        self.pending.extend_from_slice(rest);
+        self.keep(rest);
         Ok(())
+    }
+
+    /// Let `bytes` wait. There may be many receivers that take nothing, so little is not doubled to make room for more; much
+    /// would be copied too often.
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.pending.len() < KEPT_EXACTLY_BYTES_MAX {
+            self.pending.reserve_exact(bytes.len());
+        }
+        self.pending.extend_from_slice(bytes);
     }
 
     /// Write what waits and what the leg holds, as far as the receiver takes it. When all is written, its memory is given
