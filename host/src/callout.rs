@@ -136,6 +136,7 @@ async fn make(worker: &Worker, call: Call) -> Result<Response<Bytes>, CallError>
         path_and_query,
         host: head.headers.get(HOST).unwrap_or(&server.host).clone(),
         headers: &head.headers,
+        instead: &[],
     };
     let answer = ask(worker, upstream, asking, outgoing).await;
     let Answer { server, mut parts, body } = answer.map_err(CallError::Failed)?;

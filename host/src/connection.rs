@@ -23,6 +23,7 @@ use crate::config::{self, Timeouts};
 use crate::exchange::{self, Connection};
 use crate::guard::{self, Guard, Linger, lingering_close};
 use crate::handover::{Running, begin_session};
+use crate::heads::FIELDS_MAX;
 use crate::http2;
 use crate::leg::Leg;
 use crate::listeners::Listener;
@@ -31,7 +32,6 @@ use crate::proxy_protocol::{self, AcceptError, Endpoints};
 use crate::reject::Error;
 use crate::stall::Stall;
 use crate::tls::{Established, HandshakeError};
-use crate::wire::FIELDS_MAX;
 use crate::worker::Worker;
 
 /// hyper's buffer must hold a whole head, and then some.

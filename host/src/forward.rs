@@ -163,6 +163,7 @@ pub async fn run(
         path_and_query: &request.path_and_query,
         host: host(request, matched.route, server).clone(),
         headers: &request.headers,
+        instead: &[],
     };
     let Answer { server, parts, body } = ask(worker, upstream, asking, outgoing).await?;
     let head = head(parts, &body, has_no_body);
@@ -413,7 +414,8 @@ mod tests {
         let answer = spawn_local(async move {
             let (host, headers) = (HeaderValue::from_static("a"), HeaderMap::new());
             let path_and_query = &PathAndQuery::from_static("/");
-            let outgoing = Outgoing { method: &Method::POST, path_and_query, host, headers: &headers };
+            let outgoing =
+                Outgoing { method: &Method::POST, path_and_query, host, headers: &headers, instead: &[] };
             let asked = Asked { outgoing, takes_trailers: false, timeouts, body: &body };
             send(Channel::new(Leg::Memory(leg)), asked).await
         });

@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use crate::body::{BodyError, Timed};
+use crate::body::{BodyError, Received, Timed};
 
 /// The owner of a body.
 pub struct Lender(Rc<Lent>);
@@ -95,6 +96,13 @@ impl Lent {
 }
 
 // === impl Loan ===
+
+impl Loan {
+    /// No body: of a request that never has one.
+    pub fn none() -> Self {
+        Lender::new(Timed::new(Received::Nothing, Duration::MAX)).lend()
+    }
+}
 
 impl Body for Loan {
     type Data = Bytes;

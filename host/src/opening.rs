@@ -11,17 +11,17 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use http::{Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
+use httparse::{ParserConfig, Status};
 use httpdate::HttpDate;
-use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use crate::body::{Received, ResponseBody};
 use crate::exchange::{self, Connection};
 use crate::guard::Guard;
+use crate::heads::{FIELDS_MAX, Located, write_field};
 use crate::leg::Leg;
 use crate::stall::Stall;
-use crate::wire::{self, Head, write_field};
 
 /// Most heads are shorter; a handshake that is not goes by hyper.
 const READ_BYTES: usize = 4096;
@@ -47,7 +47,8 @@ pub async fn serve(guard: &Guard<Stall<Leg>>, connection: &Connection) -> io::Re
     if read.is_empty() {
         return Ok(None);
     }
-    let Some(request) = handshake(&read) else { return Ok(Some(Begun { read, answer: None })) };
+    let request = if guard.is_handshake() { parse(&read) } else { None };
+    let Some(request) = request else { return Ok(Some(Begun { read, answer: None })) };
     let mut exchange = pin!(exchange::serve(connection, request));
     let answer = poll_fn(|cx| match exchange.as_mut().poll(cx) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
@@ -80,21 +81,17 @@ async fn receive(guard: &Guard<Stall<Leg>>, connection: &Connection) -> io::Resu
     .await
 }
 
-/// A request that may be a handshake, and has no body. None, too, for what is one and says so in an unusual way: it is as
-/// well served by hyper.
-fn handshake(read: &Bytes) -> Option<Request<Received>> {
-    if !read.starts_with(b"GET ") || memmem::find(read, b"ocket").is_none() {
-        return None;
-    }
-    let Head { line, fields, rest } = wire::read_head(read)?;
-    if !rest.is_empty() || fields.contains_key(CONTENT_LENGTH) || fields.contains_key(TRANSFER_ENCODING) {
-        return None;
-    }
-    let target = line.strip_prefix(b"GET ").and_then(|line| line.strip_suffix(b" HTTP/1.1"))?;
+/// The request, if all of it was read.
+fn parse(read: &Bytes) -> Option<Request<Received>> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut head = httparse::Request::new(&mut []);
+    let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut head, read, &mut fields);
+    let Ok(Status::Complete(length)) = parsed else { return None };
     let mut request = Request::new(Received::Nothing);
-    *request.uri_mut() = Uri::from_maybe_shared(read.slice_ref(target)).ok()?;
-    *request.headers_mut() = fields;
-    Some(request)
+    *request.method_mut() = Method::from_bytes(head.method?.as_bytes()).ok()?;
+    *request.uri_mut() = Uri::from_maybe_shared(read.slice_ref(head.path?.as_bytes())).ok()?;
+    *request.headers_mut() = Located::new(read, head.headers)?.collect(read)?;
+    (length == read.len()).then_some(request)
 }
 
 /// The head of a session's 101, with a `Date`, as any answer has (RFC 9110 §6.6.1), and without what would speak of a body.
@@ -104,7 +101,7 @@ fn switching(answer: &Response<ResponseBody>) -> Vec<u8> {
     head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
     for (name, value) in answer.headers() {
         if !matches!(*name, CONTENT_LENGTH | TRANSFER_ENCODING) {
-            write_field(&mut head, name, value);
+            write_field(&mut head, name.as_str(), value.as_bytes());
         }
     }
     if !answer.headers().contains_key(DATE) {
@@ -160,23 +157,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_a_handshake_is_taken_whole_or_not_at_all() {
-        let upgrade = "Host: a\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n";
-        let parsed = |head: &str| handshake(&Bytes::copy_from_slice(head.as_bytes()));
-        let request = parsed(&format!("GET /chat?a HTTP/1.1\r\n{upgrade}\r\n")).unwrap();
-        assert_eq!((request.uri().path(), request.uri().query()), ("/chat", Some("a")));
-        assert_eq!(request.headers().len(), 3);
-        for other in [
-            format!("GET / HTTP/1.1\r\n{upgrade}\r\nGET"),
-            format!("GET / HTTP/1.1\r\n{upgrade}"),
-            format!("GET / HTTP/1.0\r\n{upgrade}\r\n"),
-            format!("POST / HTTP/1.1\r\n{upgrade}\r\n"),
-            format!("GET / HTTP/1.1\r\n{upgrade}Content-Length: 3\r\n\r\n"),
-            format!("GET / HTTP/1.1\r\n{upgrade}Transfer-Encoding: chunked\r\n\r\n"),
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
-        ] {
-            assert!(parsed(&other).is_none(), "{other}");
+    fn a_head_is_taken_whole_or_not_at_all() {
+        let whole = Bytes::from_static(b"GET /chat?a HTTP/1.1\r\nHost: a\r\nx:\t1 \r\nX:\r\n\r\n");
+        let request = parse(&whole).unwrap();
+        assert_eq!((request.method(), request.uri().path()), (&Method::GET, "/chat"));
+        assert_eq!(request.uri().query(), Some("a"));
+        let fields: Vec<_> =
+            request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!(fields, [("host", &b"a"[..]), ("x", b"1"), ("x", b"")]);
+        for end in 0..whole.len() {
+            assert!(parse(&whole.slice(..end)).is_none(), "{end}");
         }
+        assert!(parse(&[&whole[..], b"GET"].concat().into()).is_none());
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a:\r\n".repeat(FIELDS_MAX + 1));
+        assert!(parse(&many.into()).is_none());
     }
 
     #[test]

@@ -40,6 +40,19 @@ fn rfc9112_3_2_2_the_target_in_absolute_form_says_the_host() {
 }
 
 #[test]
+fn rfc9112_3_2_what_the_upstream_is_asked_for_has_a_path() {
+    run(async {
+        for (line, target) in
+            [("GET http://shop.example.com", "/"), ("GET /?item=1", "/?item=1"), ("OPTIONS *", "*")]
+        {
+            let request = format!("{line} HTTP/1.1\r\nHost: shop.example.com\r\n\r\n");
+            let (head, _) = seen_by_upstream("", &request).await;
+            assert_eq!(head.target(), target, "{line}");
+        }
+    });
+}
+
+#[test]
 fn the_upstream_learns_who_the_client_is_and_not_what_it_says_of_itself() {
     run(async {
         let request = "GET / HTTP/1.1\r\nHost: a.example\r\nX-Real-IP: 203.0.113.9\r\nX-Forwarded-For: 203.0.113.9\r\n\

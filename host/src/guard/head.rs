@@ -181,12 +181,16 @@ impl Head {
             None | Some(0) => Body::None,
             Some(length) => Body::Length(length),
         };
-        let is_handshake =
-            request.is_get && request.is_http_1_1 && self.connection_upgrade && self.upgrade_websocket;
-        if is_handshake && body != Body::None {
+        if self.is_handshake() && body != Body::None {
             return Err(Rejection::HandshakeBody);
         }
         Ok(body)
+    }
+
+    /// Whether the request, as far as it has come, asks for WebSocket (RFC 6455 §4.2.1).
+    pub(super) fn is_handshake(&self) -> bool {
+        let may_be = self.request.as_ref().is_some_and(|request| request.is_get && request.is_http_1_1);
+        may_be && self.connection_upgrade && self.upgrade_websocket
     }
 }
 

@@ -15,6 +15,8 @@ const TRAILER_BYTES_MAX: usize = 8 * 1024;
 pub(super) struct Messages {
     limits: Limits,
     stage: Stage,
+    /// The last whole head is a handshake's.
+    pub(super) is_handshake: bool,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,7 @@ enum Stage {
 
 impl Messages {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, stage: Stage::Head(Head::default()) }
+        Self { limits, stage: Stage::Head(Head::default()), is_handshake: false }
     }
 
     /// How many of `bytes`, which begin where the last call's answer ended, are valid and may be handed on.
@@ -92,6 +94,7 @@ impl Messages {
         match &mut self.stage {
             Stage::Head(head) => {
                 let Some((length, body)) = head.check(bytes, &self.limits)? else { return Ok(0) };
+                self.is_handshake = head.is_handshake();
                 self.stage = match body {
                     Body::None => Stage::Complete,
                     Body::Length(length) => Stage::Length(length),

@@ -121,6 +121,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guard<IO> {
         self.verdict.head() == Some(Rejection::Http2) && self.stream.borrow().is_new
     }
 
+    /// The request that passes asks for WebSocket: its head has all of RFC 6455 §4.2.1 that says so, and no body follows.
+    pub fn is_handshake(&self) -> bool {
+        self.stream.borrow().messages.is_handshake
+    }
+
     /// The stream, and the bytes received after those that hyper was given.
     pub fn into_parts(self) -> (IO, Bytes) {
         self.stream.into_inner().into_parts()

@@ -21,7 +21,7 @@ const READ_AHEAD_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Stream<IO> {
     pub(super) io: IO,
     limits: Limits,
-    messages: Messages,
+    pub(super) messages: Messages,
     verdict: Verdict,
     /// Received and not yet handed on; mostly nothing, and then without memory.
     held: BytesMut,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use hyper::body::Incoming;
 use sluicegate_websocket::negotiation::{Agreement, Offers, check_answer};
 use tokio::sync::oneshot;
 
@@ -26,9 +25,9 @@ use crate::reject::Error;
 use crate::request::{RequestHead, ResponseHead};
 use crate::session::{self, Agreed};
 use crate::snapshot::Matched;
-use crate::upstream::{Attempts, Connected, Served, Server, Serving, Upstream};
+use crate::upstream::{AnswerBody, Attempts, Connected, Served, Server, Serving, Upstream};
 
-use self::asking::{Client, Offered, Reply, Switched, ask};
+use self::asking::{Offered, Reply, Switched, ask};
 
 /// A session that only waits for the client's connection.
 pub struct Upgraded {
@@ -95,8 +94,8 @@ pub async fn run(
     let Asked { server, serving, reply } = shake_hands(exchange, matched, &mut attempts, &offered).await?;
     let Switched { headers, leg, early } = match reply {
         Reply::Switched(switched) => switched,
-        Reply::Other(other) => {
-            let mut answer = Box::pin(refused_by_upstream(exchange, matched, *other, serving)).await?;
+        Reply::Other(response) => {
+            let mut answer = Box::pin(refused_by_upstream(exchange, matched, *response, serving)).await?;
             exchange.bring_back(answer.headers_mut(), upstream, choice, server);
             return Ok(answer);
         }
@@ -155,7 +154,7 @@ async fn shake_hands<'a>(
     attempts: &mut Attempts<'a>,
     offered: &Offered,
 ) -> Result<Asked<'a>, Error> {
-    let mut refusal = None;
+    let (fields, mut refusal) = (offered.fields(), None);
     loop {
         let Connected { server, serving, link: leg } = match (attempts.next_fresh().await, refusal.take()) {
             (Ok(connected), _) => connected,
@@ -164,9 +163,9 @@ async fn shake_hands<'a>(
             (Err(error), None) => return Err(error.into()),
         };
         let request = exchange.lent.request();
-        let head = asking::head(request, forward::host(request, matched.route, server), offered);
+        let host = forward::host(request, matched.route, server);
         attempts.sending();
-        match ask(leg, head, matched.route.timeouts).await {
+        match ask(leg, request, host, &fields, matched.route.timeouts).await {
             Ok(reply) => {
                 let failed = attempts.is_failure(reply.status());
                 let asked = Asked { server, serving, reply };
@@ -278,11 +277,9 @@ fn extension_lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 async fn refused_by_upstream(
     exchange: &mut Exchange<'_>,
     matched: Matched<'_>,
-    (connection, response): (Client, Response<Incoming>),
+    response: Response<AnswerBody>,
     serving: Serving,
 ) -> Result<Response<ResponseBody>, Error> {
-    // Its body comes by it.
-    tokio::task::spawn_local(connection);
     let (parts, body) = response.into_parts();
     let body =
         ResponseBody::served(Timed::new(body, matched.route.timeouts.read), Served::once(serving, None));

@@ -1,25 +1,27 @@
 //! Asking servers for their health.
 
+use std::future::poll_fn;
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
+use http::header::{CONNECTION, HeaderValue, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{Request, StatusCode, Uri};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{Method, StatusCode, Uri};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::{ConnectError, NoAnswer, Origin, Server, http2};
+use super::{Channel, ConnectError, NoAnswer, Origin, Outgoing, Server, http2};
 use crate::config::{self, Health, HttpVersion, Probe};
 use crate::leg::Leg;
+use crate::lend::Loan;
 use crate::proxy_protocol;
 
 const CHECKER: HeaderValue = HeaderValue::from_static("sluicegate-health-check");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// What a server must send back.
 const PING: Bytes = Bytes::from_static(b"sluicegate");
 /// Messages that a server sends by itself; no more of them than this is held.
@@ -90,10 +92,17 @@ async fn probe(
     let leg = server.connect(preamble, version, Instant::now() + health.timeout).await?;
     match &health.probe {
         Probe::Http { path, status } => {
-            let request = request(host, path);
+            let headers = [(USER_AGENT, CHECKER), (CONNECTION, CLOSE)].into_iter().collect();
+            let request = Outgoing {
+                method: &Method::GET,
+                path_and_query: path,
+                host: host.clone(),
+                headers: &headers,
+                instead: &[],
+            };
             let found = match version {
-                HttpVersion::Http1 => ask_http1(leg, request).await?,
-                HttpVersion::Http2 => ask_http2(leg, request, server.origin()).await?,
+                HttpVersion::Http1 => ask_http1(leg, &request, health.timeout).await?,
+                HttpVersion::Http2 => ask_http2(leg, &request, server.origin()).await?,
             };
             if found == *status { Ok(()) } else { Err(CheckError::Status { found, expected: *status }) }
         }
@@ -101,28 +110,16 @@ async fn probe(
     }
 }
 
-fn request(host: &HeaderValue, path: &PathAndQuery) -> Request<()> {
-    let mut request = Request::new(());
-    *request.uri_mut() = path.clone().into();
-    let headers = request.headers_mut();
-    headers.insert(HOST, host.clone());
-    headers.insert(USER_AGENT, CHECKER);
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    request
+async fn ask_http1(leg: Leg, request: &Outgoing<'_>, timeout: Duration) -> Result<StatusCode, CheckError> {
+    let mut asked = Channel::new(leg).ask(request, Loan::none(), timeout);
+    Ok(poll_fn(|cx| asked.poll_head(cx)).await.map_err(NoAnswer::from)?.status)
 }
 
-async fn ask_http1(leg: Leg, request: Request<()>) -> Result<StatusCode, CheckError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(leg)).await?;
-    // Ends when its request does, or is given up.
-    tokio::task::spawn_local(connection);
-    Ok(sender.send_request(request.map(|()| Empty::<Bytes>::new())).await?.status())
-}
-
-async fn ask_http2(leg: Leg, request: Request<()>, origin: Origin) -> Result<StatusCode, CheckError> {
+async fn ask_http2(leg: Leg, request: &Outgoing<'_>, origin: Origin) -> Result<StatusCode, CheckError> {
     let (connection, driver) = http2::open(leg).await?;
-    // The same.
+    // Ends when its request does, or is given up.
     tokio::task::spawn_local(driver.run(|| {}));
-    Ok(connection.ask(request, origin).await?)
+    Ok(connection.ask(request.to_request(), origin).await?)
 }
 
 /// RFC 6455: a handshake, a ping with its pong, and a close with its answer.
@@ -153,12 +150,6 @@ async fn ask_websocket(leg: Leg, host: &HeaderValue, path: &PathAndQuery) -> Res
 }
 
 // === impl CheckError ===
-
-impl From<hyper::Error> for CheckError {
-    fn from(error: hyper::Error) -> Self {
-        Self::Http(error.into())
-    }
-}
 
 impl From<tungstenite::Error> for CheckError {
     fn from(error: tungstenite::Error) -> Self {

@@ -60,8 +60,6 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum NoAnswer {
     #[error("{0}")]
     Http1(#[from] http1::Failure),
-    #[error("{0}")]
-    Handshake(#[from] hyper::Error),
     #[error("HTTP/2: {0}")]
     Http2(#[from] h2::Error),
     #[error("it took nothing of the request for longer than the send timeout")]
@@ -175,7 +173,6 @@ impl NoAnswer {
     pub fn is_loss(&self) -> bool {
         match self {
             Self::Http1(failure) => matches!(failure, http1::Failure::Io(_) | http1::Failure::Closed),
-            Self::Handshake(error) => !error.is_parse() && !error.is_user() && !error.is_body_write_aborted(),
             Self::Http2(error) => error.is_remote() || error.is_io() || error.is_go_away(),
             Self::Stalled => false,
         }

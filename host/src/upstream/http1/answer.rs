@@ -5,7 +5,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{self, HeaderName, HeaderValue};
+use http::header;
 use http::{HeaderMap, StatusCode};
 use httparse::{ParserConfig, Status};
 use memchr::memchr_iter;
@@ -13,12 +13,8 @@ use memchr::memchr_iter;
 use super::Malformed;
 use super::content::Content;
 use crate::headers::tokens;
+use crate::heads::{FIELDS_MAX, Located};
 
-/// Of a head and of trailers each.
-const FIELDS_MAX: usize = 100;
-/// Room for so many costs no more than for a few; what fields are added to is not moved for it, be it the answer itself, or
-/// the client's next request, for whose fields hyper uses the same map.
-const FIELDS_USUAL: usize = 12;
 /// Some applications set cookies by the dozen; hyper allows as much.
 const HEAD_BYTES_MAX: usize = 408 * 1024;
 
@@ -84,8 +80,8 @@ fn parse(received: &mut BytesMut) -> Result<Option<(StatusCode, u8, HeaderMap)>,
     let Status::Complete(length) = parsed? else { return Ok(None) };
     let status = head.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed::Status)?;
     let version = head.version.unwrap_or_default();
-    let found = locate(received, head.headers)?;
-    let headers = collect(&received.split_to(length).freeze(), found)?;
+    let found = Located::new(received, head.headers).ok_or(Malformed::Field)?;
+    let headers = found.collect(&received.split_to(length).freeze()).ok_or(Malformed::Field)?;
     Ok(Some((status, version, headers)))
 }
 
@@ -94,34 +90,11 @@ pub fn fields(section: Bytes) -> Result<HeaderMap, Malformed> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     match httparse::parse_headers(&section, &mut fields)? {
         Status::Complete((length, found)) if length == section.len() => {
-            collect(&section, locate(&section, found)?)
+            let found = Located::new(&section, found).ok_or(Malformed::Field)?;
+            found.collect(&section).ok_or(Malformed::Field)
         }
         _ => Err(Malformed::Trailers),
     }
-}
-
-/// The names, and where the values begin and end.
-fn locate(
-    bytes: &[u8],
-    found: &[httparse::Header<'_>],
-) -> Result<Vec<(HeaderName, usize, usize)>, Malformed> {
-    let begin = bytes.as_ptr().addr();
-    let locate = |field: &httparse::Header<'_>| {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed::Field)?;
-        let at = field.value.as_ptr().addr().wrapping_sub(begin);
-        Ok((name, at, at.saturating_add(field.value.len())))
-    };
-    found.iter().map(locate).collect()
-}
-
-/// Values are not copied.
-fn collect(bytes: &Bytes, found: Vec<(HeaderName, usize, usize)>) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(found.len().max(FIELDS_USUAL));
-    for (name, begin, end) in found {
-        let value = if begin < end && end <= bytes.len() { bytes.slice(begin..end) } else { Bytes::new() };
-        headers.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Malformed::Field)?);
-    }
-    Ok(headers)
 }
 
 /// RFC 9112 §6.3.

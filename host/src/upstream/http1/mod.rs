@@ -139,6 +139,11 @@ impl Channel {
         self.wire.borrow_mut().is_quiet()
     }
 
+    /// The stream and what has been received behind an answer that ended HTTP on it; nothing while somebody holds on to one.
+    pub fn into_parts(self) -> Option<(Leg, Bytes)> {
+        Some(Rc::into_inner(self.wire)?.into_inner().into_parts())
+    }
+
     /// Give back what only one request in a while needs.
     pub fn rest(&self) {
         self.wire.borrow_mut().rest();

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Version};
 use http_body::Body as _;
@@ -14,6 +14,7 @@ use tokio::io::AsyncWrite as _;
 
 use super::Failure;
 use super::wire::Wire;
+use crate::heads::write_field;
 use crate::lend::Loan;
 
 /// Of a body, what is copied to go out with what comes before it; and how much of that is gathered.
@@ -28,6 +29,8 @@ pub struct Outgoing<'a> {
     /// In place of what `headers` say.
     pub host: HeaderValue,
     pub headers: &'a HeaderMap,
+    /// In place of what `headers` say of these; none: nothing.
+    pub instead: &'a [(HeaderName, Option<HeaderValue>)],
 }
 
 /// What is still to be sent of a request, beside what waits in the wire's `out`.
@@ -61,36 +64,46 @@ impl Outgoing<'_> {
         *request.uri_mut() = self.path_and_query.clone().into();
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(HOST, self.host.clone());
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        for (name, value) in self.instead {
+            match value {
+                Some(value) => drop(headers.insert(name, value.clone())),
+                None => drop(headers.remove(name)),
+            }
+        }
         request
     }
 
     /// The framing is the host's to say: fields that speak of another are left out.
     fn write(&self, framing: Option<Framing>, out: &mut Vec<u8>) {
-        for part in [self.method.as_str(), " ", self.path_and_query.as_str(), " HTTP/1.1\r\n"] {
+        let target = self.path_and_query.as_str();
+        for part in [self.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
-        field(out, "host", self.host.as_bytes());
+        write_field(out, HOST.as_str(), self.host.as_bytes());
         for (name, value) in self.headers {
-            let is_own = *name == HOST || *name == TRANSFER_ENCODING || *name == CONTENT_LENGTH;
+            let is_own = *name == HOST
+                || *name == TRANSFER_ENCODING
+                || *name == CONTENT_LENGTH
+                || self.instead.iter().any(|(own, _)| own == name);
             if !is_own || (*name == CONTENT_LENGTH && framing.is_none() && value == "0") {
-                field(out, name.as_str(), value.as_bytes());
+                write_field(out, name.as_str(), value.as_bytes());
+            }
+        }
+        for (name, value) in self.instead {
+            if let Some(value) = value {
+                write_field(out, name.as_str(), value.as_bytes());
             }
         }
         match framing {
             Some(Framing::Length(length)) => {
-                field(out, CONTENT_LENGTH.as_str(), HeaderValue::from(length).as_bytes());
+                write_field(out, CONTENT_LENGTH.as_str(), HeaderValue::from(length).as_bytes());
             }
-            Some(Framing::Chunked) => field(out, TRANSFER_ENCODING.as_str(), b"chunked"),
+            Some(Framing::Chunked) => write_field(out, TRANSFER_ENCODING.as_str(), b"chunked"),
             None => {}
         }
         out.extend_from_slice(b"\r\n");
-    }
-}
-
-fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
     }
 }
 
@@ -220,7 +233,8 @@ mod tests {
         }
         let path_and_query = &PathAndQuery::from_static("/a?b");
         let host = HeaderValue::from_static("a.example");
-        let outgoing = Outgoing { method: &Method::POST, path_and_query, host, headers: &headers };
+        let outgoing =
+            Outgoing { method: &Method::POST, path_and_query, host, headers: &headers, instead: &[] };
         let (body, mut out) = (Lender::new(Timed::new(body, Duration::MAX)), Vec::new());
         drop(Upload::new(&outgoing, body.lend(), &mut out));
         String::from_utf8(out).unwrap()

@@ -24,7 +24,7 @@ fn channel() -> (DuplexStream, Channel) {
 fn ask(channel: &mut Channel, body: impl Into<Received>) -> Asked {
     let (host, headers) = (HeaderValue::from_static("a"), HeaderMap::new());
     let path_and_query = &PathAndQuery::from_static("/");
-    let outgoing = Outgoing { method: &Method::POST, path_and_query, host, headers: &headers };
+    let outgoing = Outgoing { method: &Method::POST, path_and_query, host, headers: &headers, instead: &[] };
     channel.ask(&outgoing, Lender::new(Timed::new(body, MINUTE)).lend(), MINUTE)
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 
 use super::Failure;
@@ -61,6 +61,13 @@ impl Wire {
             (self.received, self.read_bytes) = (BytesMut::new(), READ_BYTES_MIN);
         }
         self.out.shrink_to(OUT_BYTES_KEPT);
+    }
+
+    /// The stream, and what was received of it and nobody has taken.
+    pub fn into_parts(self) -> (Leg, Bytes) {
+        // Where there is nothing, nothing keeps the buffer.
+        let early = if self.received.is_empty() { Bytes::new() } else { self.received.freeze() };
+        (self.io.into_inner(), early)
     }
 
     /// How many bytes more have been received: none at the end.
