@@ -1,7 +1,6 @@
 //! Requests of plugins' own to upstreams: what they come to, and that nobody else waits for them.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use sluicegate_tests::{
     Frame, Opcode, Peer, Proxy, ProxyBuilder, RawUpstream, Session, Upstream, WebSocket, Wire, config, guest,
@@ -136,8 +135,12 @@ fn who_speaks_while_a_hook_waits_is_heard_before_it_is_judged() {
         let [_, ping] = pings;
         assert_eq!(ping.opcode, Opcode::Ping);
         session.upstream.send(Frame::pong(ping.payload)).await;
-        // What the pong had to come within passes while the hook waits.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // What the pong had to come within passes while the hook waits: a server that does not answer, and was pinged later,
+        // is given up.
+        let mut silent = Session::open(&proxy, &app).await;
+        let ping = silent.client.frame().await;
+        silent.client.send(Frame::pong(ping.payload)).await;
+        assert_eq!(silent.client.closed().await.0, Some(1014));
         asked.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
         assert_eq!(session.upstream.hear().await, "200 ok");
         session.upstream.say("well").await;

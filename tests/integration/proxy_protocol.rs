@@ -142,12 +142,17 @@ fn a_header_that_does_not_come_in_time_is_not_waited_for() {
             assert!(began.elapsed() >= Duration::from_millis(400));
         }
         proxy.log().line(&["connection refused", "no whole PROXY header came"]).await;
-        // The request has a time of its own.
-        let mut wire = Wire::send_to(proxy.address(), &V1[..20]).await;
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        wire.send(&V1[20..]).await;
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        wire.send(GET).await;
+        // Closes those who say nothing after 250 ms.
+        let witness = Proxy::to(upstream.address()).listener("timeouts.header = \"250ms\"").start().await;
+        // The request has a time of its own: together they take longer than either may.
+        let began = Instant::now();
+        let mut wire = Wire::connect(proxy.address()).await;
+        for [early, late] in [[&V1[..20], &V1[20..]], [b"", GET.as_bytes()]] {
+            wire.send(early).await;
+            Wire::connect(witness.address()).await.assert_closed().await;
+            wire.send(late).await;
+        }
+        assert!(began.elapsed() >= Duration::from_millis(500));
         assert_eq!(wire.response().await.text(), "home");
     });
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::PathBuf;
 
 use sluicegate_tests::{Proxy, RawUpstream, Session, Upstream, config, eventually, guest, run, scratch};
 
@@ -309,15 +310,21 @@ fn a_process_that_drains_ignores_it() {
     });
 }
 
+/// A proxy that watches its files, the first version of a plugin in service there, and the plugin's file.
+async fn watching(upstream: &Upstream) -> (Proxy, Versioned, PathBuf) {
+    let folder = scratch();
+    let file = folder.path().join("version.wasm");
+    fs::copy(guest("version"), &file).unwrap();
+    let versioned = Versioned { server: "watch = \"100ms\"", ..Versioned::new(upstream.address()) };
+    let proxy = Proxy::start_in(folder, &versioned.config_of(&file, 1)).await;
+    (proxy, versioned, file)
+}
+
 #[test]
 fn files_that_change_are_loaded_where_they_are_watched() {
     run(async {
         let upstream = Upstream::named("home").await;
-        let folder = scratch();
-        let file = folder.path().join("version.wasm");
-        fs::copy(guest("version"), &file).unwrap();
-        let versioned = Versioned { server: "watch = \"100ms\"", ..Versioned::new(upstream.address()) };
-        let proxy = Proxy::start(&versioned.config_of(&file, 1)).await;
+        let (proxy, versioned, file) = watching(&upstream).await;
         proxy.write_config(&versioned.config_of(&file, 2));
         proxy.log().line(&["configuration reloaded", "plugins_changed=1"]).await;
         assert_eq!(version_at(proxy.address()).await, "v2");
@@ -340,11 +347,7 @@ fn files_that_change_are_loaded_where_they_are_watched() {
 fn a_plugin_that_is_gone_for_a_while_is_loaded_when_it_is_back() {
     run(async {
         let upstream = Upstream::named("home").await;
-        let folder = scratch();
-        let file = folder.path().join("version.wasm");
-        fs::copy(guest("version"), &file).unwrap();
-        let versioned = Versioned { server: "watch = \"100ms\"", ..Versioned::new(upstream.address()) };
-        let proxy = Proxy::start(&versioned.config_of(&file, 1)).await;
+        let (proxy, _, file) = watching(&upstream).await;
         fs::remove_file(&file).unwrap();
         proxy.log().line(&["ERROR", "expected a file at", "version.wasm"]).await;
         fs::copy(guest("version"), &file).unwrap();

@@ -7,7 +7,7 @@ use sluicegate_tests::{
     Frame, Opcode, Proxy, RawUpstream, Session, Upstream, WebSocket, Wire, handshake, run,
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::ways::{BothWays, WAYS};
 
@@ -92,12 +92,15 @@ fn the_head_of_an_answer_can_have_a_time_of_its_own() {
             assert_eq!(client.response().await.status(), 504);
             assert!(began.elapsed() >= Duration::from_millis(300));
         }
+        let silent = RawUpstream::start().await;
+        // Says 504 after 400 ms.
+        let witness = Proxy::to(silent.address()).route("timeouts.upstream-header = \"400ms\"").start().await;
         // A head in time, and a body that takes longer.
         let mut client = Wire::send_to(proxy.address(), GET).await;
         let mut server = upstream.next().await;
         server.head().await;
         server.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n").await;
-        sleep(Duration::from_millis(400)).await;
+        assert_eq!(Wire::connect(witness.address()).await.ask(GET).await.status(), 504);
         server.send("late").await;
         assert_eq!(client.response().await.text(), "late");
     });
@@ -109,14 +112,19 @@ fn rfc9110_15_5_9_the_body_of_a_request_can_have_a_time_of_its_own() {
         let upstream = RawUpstream::start().await;
         let timeouts = "timeouts = { read = \"60s\", request-body = \"400ms\" }";
         let proxy = Proxy::to(upstream.address()).route(timeouts).start().await;
+        // Says 408 after 200 ms.
+        let witness = Proxy::to(upstream.address()).route("timeouts.request-body = \"200ms\"").start().await;
         let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+        let sending = Instant::now();
         let mut client = Wire::send_to(proxy.address(), head).await;
         let mut server = upstream.next().await;
         server.head().await;
         for _ in 0..3 {
-            sleep(Duration::from_millis(200)).await;
+            assert_eq!(Wire::send_to(witness.address(), head).await.response().await.status(), 408);
             client.send("x").await;
         }
+        // Longer than there is time between two pieces.
+        assert!(sending.elapsed() >= Duration::from_millis(600));
         let began = Instant::now();
         assert_eq!(client.response().await.status(), 408);
         assert!(began.elapsed() >= Duration::from_millis(300));
@@ -163,6 +171,9 @@ fn an_answer_that_stops_in_its_middle_is_cut_off() {
 fn a_session_in_which_nobody_speaks_ends_with_1001() {
     run(async {
         let both = BothWays::start("timeouts.idle = \"600ms\"").await;
+        let echo = Upstream::echo().await;
+        // Ends sessions after 250 ms.
+        let witness = Proxy::to(echo.address()).route("timeouts.idle = \"250ms\"").start().await;
         for way in WAYS {
             let Session { mut client, mut upstream } = both.session(way).await;
             let began = Instant::now();
@@ -170,7 +181,7 @@ fn a_session_in_which_nobody_speaks_ends_with_1001() {
             for round in 0..4 {
                 let (from, to) =
                     if round % 2 == 0 { (&mut client, &mut upstream) } else { (&mut upstream, &mut client) };
-                sleep(Duration::from_millis(250)).await;
+                assert_eq!(WebSocket::connect(witness.address(), "/").await.closed().await.0, Some(1001));
                 from.say("still here").await;
                 assert_eq!(to.hear().await, "still here");
             }

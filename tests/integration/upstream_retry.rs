@@ -163,10 +163,13 @@ fn nothing_is_tried_again_when_the_time_for_it_is_over() {
         let (slow, free) = (RawUpstream::start().await, Upstream::named("free").await);
         let proxy =
             proxy(slow.address(), free.address(), &format!("{RETRY}\nretry-timeout = \"100ms\"")).await;
+        let silent = RawUpstream::start().await;
+        // Says 504 after 200 ms.
+        let witness = Proxy::to(silent.address()).route("timeouts.upstream-header = \"200ms\"").start().await;
         let mut client = Wire::send_to(proxy.address(), GET).await;
         let mut server = slow.next().await;
         server.head().await;
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        assert_eq!(status(&witness, GET).await, 504);
         server.send("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
         assert_eq!(client.head().await.status(), 503);
         assert_eq!(free.connections(), 0);

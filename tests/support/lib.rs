@@ -42,7 +42,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// How long anything that should happen may take: generous, as the machine may be busy with other tests.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -81,11 +81,14 @@ pub async fn eventually<T>(what: impl Display, mut look: impl FnMut() -> Option<
 /// The same where looking is to ask somebody.
 pub async fn eventually_asked<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + SOON;
+    let mut looks = interval(LOOK_INTERVAL);
+    // Who takes long to answer is not asked the more often for it.
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         if let Some(seen) = ask().await {
             return seen;
         }
         assert!(Instant::now() < end, "waited {SOON:?} in vain: {what}");
-        sleep(LOOK_INTERVAL).await;
+        looks.tick().await;
     }
 }
