@@ -46,6 +46,10 @@ profile: setup-wasm release ## where the proxy's time goes: make profile COLUMN=
 	$(RELEASE) plugin build plugins/* tests/plugins/*
 	cargo run --release --package sluicegate-bench -- profile $(COLUMN) $(CONTENDER) $(ARGUMENTS)
 
+instructions: release ## how many instructions an operation takes, beside nginx, by callgrind
+	@bench/peers/setup.sh
+	cargo run --release --package sluicegate-bench -- instructions $(ARGUMENTS)
+
 bench-plugins: setup-wasm release ## what a plugin costs per request, message and session
 	$(RELEASE) plugin build plugins/* tests/plugins/*
 	cargo bench --package sluicegate --bench plugins
@@ -73,4 +77,4 @@ setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
 setup-peers: ## what the tests talk to: Node ws, Python websockets
 	@tests/peers/setup.sh
 
-.PHONY: help run test lint release plugins example-javascript bench profile bench-plugins bench-idle conformance conformance-tls soak setup-wasm setup-peers
+.PHONY: help run test lint release plugins example-javascript bench profile instructions bench-plugins bench-idle conformance conformance-tls soak setup-wasm setup-peers

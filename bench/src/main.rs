@@ -31,6 +31,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Where a proxy spends its time under one of these loads, by `perf`
     Profile(compare::profile::Arguments),
+    /// How many instructions a proxy needs under one of these loads, by callgrind
+    Instructions(compare::instructions::Arguments),
     /// What an idle session costs in memory, relayed and inspected, with and without permessage-deflate
     Idle(idle::Arguments),
     /// The server behind the proxy: says its port, echoes, ends with its input
@@ -51,6 +53,7 @@ fn main() -> Outcome<()> {
     match Arguments::parse().command {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Profile(arguments) => compare::profile::run(&arguments),
+        Command::Instructions(arguments) => compare::instructions::run(&arguments),
         Command::Idle(arguments) => idle::run(&arguments),
         Command::Backend => backend::run(),
         Command::Forward(arguments) => forward::run(&arguments),

@@ -6,12 +6,16 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Outcome;
+
+/// For a process to end by itself, and how often that is looked for.
+const END_TIME_MAX: Duration = Duration::from_secs(2);
+const LOOK_PERIOD: Duration = Duration::from_millis(5);
 
 /// A process that ends when this is dropped.
 pub struct Running {
@@ -101,7 +105,7 @@ impl Running {
     }
 
     /// Its own identifier, and its children's.
-    fn processes(&self) -> Vec<u32> {
+    pub fn processes(&self) -> Vec<u32> {
         let id = self.child.id();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
         [id].into_iter().chain(children.split_whitespace().filter_map(|child| child.parse().ok())).collect()
@@ -109,14 +113,26 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// It is asked first: a build that records profiles writes them at its end.
     fn drop(&mut self) {
-        for id in self.processes().into_iter().skip(1) {
-            let child = i32::try_from(id).ok().and_then(Pid::from_raw);
-            child.map(|id| kill_process(id, Signal::KILL));
+        let processes = self.processes();
+        signal(self.child.id(), Signal::TERM);
+        let end = Instant::now() + END_TIME_MAX;
+        while !self.has_ended() && Instant::now() < end {
+            thread::sleep(LOOK_PERIOD);
+        }
+        for id in processes.into_iter().skip(1) {
+            signal(id, Signal::KILL);
         }
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Whoever has ended already does not mind.
+fn signal(id: u32, signal: Signal) {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    id.map(|id| kill_process(id, signal));
 }
 
 fn memory_kib(id: u32) -> Outcome<u64> {

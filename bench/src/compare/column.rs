@@ -3,6 +3,7 @@
 use std::fs;
 use std::thread::sleep;
 
+use super::by_name;
 use super::contender::{Contender, Family};
 use super::lab::{Lab, Proxy};
 use super::results::{Metric, Reading};
@@ -100,6 +101,10 @@ pub fn all() -> Vec<Column> {
     ]
 }
 
+pub fn find(name: &str) -> Outcome<Column> {
+    by_name(all(), name, |column| column.name)
+}
+
 // === impl Column ===
 
 impl Column {
@@ -119,7 +124,7 @@ impl Column {
     }
 
     pub fn measure(&self, lab: &Lab, contender: &Contender, proxy: &Proxy) -> Outcome<Reading> {
-        let cpu = || proxy.cpu_time();
+        let cpu = || proxy.used();
         let target = proxy.target(self.tls);
         match self.work {
             Work::Messages { bytes, rate } => converse(proxy, target, &Script::messages(bytes), lab, rate),
@@ -152,13 +157,13 @@ impl Column {
 
 fn converse(proxy: &Proxy, target: &Target, script: &Script, lab: &Lab, rate: u32) -> Outcome<Reading> {
     let mut crowd = Crowd::new(open_all(target, TALKERS, script.deflate)?)?;
-    let cost = paced(&mut crowd, script, &lab.timetable(rate), &|| proxy.cpu_time())?;
+    let cost = paced(&mut crowd, script, &lab.timetable(rate), &|| proxy.used())?;
     Ok(Reading::of_cost(&cost))
 }
 
 /// The rate is what it turns out to be.
 fn saturate(proxy: &Proxy, mut crowd: Crowd, script: &Script, lab: &Lab) -> Outcome<Reading> {
-    Ok(Reading::of_cost(&full(&mut crowd, script, &lab.timetable(1), &|| proxy.cpu_time())?))
+    Ok(Reading::of_cost(&full(&mut crowd, script, &lab.timetable(1), &|| proxy.used())?))
 }
 
 fn connect_all(target: &Target) -> Outcome<Crowd> {

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::lab::{Lab, Ports};
+use super::{by_name, instructions};
 use crate::Outcome;
 
 pub struct Contender {
     pub name: String,
     pub family: Family,
     program: Program,
+    /// Its instructions are counted.
+    pub is_under_callgrind: bool,
 }
 
 /// What one does, and so what it can be measured at.
@@ -60,7 +63,12 @@ const ROUTER: Plugin = Plugin {
 };
 
 pub fn all() -> Vec<Contender> {
-    let new = |name: &str, family, program| Contender { name: name.to_owned(), family, program };
+    let new = |name: &str, family, program| Contender {
+        name: name.to_owned(),
+        family,
+        program,
+        is_under_callgrind: false,
+    };
     vec![
         new("epoll", Family::Floor, Program::Forward("epoll")),
         new("copy", Family::Floor, Program::Forward("copy")),
@@ -76,13 +84,22 @@ pub fn all() -> Vec<Contender> {
     ]
 }
 
+pub fn find(name: &str) -> Outcome<Contender> {
+    by_name(all(), name, |contender| &contender.name)
+}
+
 // === impl Contender ===
 
 impl Contender {
     /// Sluicegate with so many plugins that let every message pass.
     pub fn with_no_ops(count: usize) -> Self {
         let program = Program::Sluicegate(vec![NO_OP; count]);
-        Self { name: format!("sluicegate with {count} plugins"), family: Family::Messages, program }
+        let name = format!("sluicegate with {count} plugins");
+        Self { name, family: Family::Messages, program, is_under_callgrind: false }
+    }
+
+    pub fn under_callgrind(self) -> Self {
+        Self { is_under_callgrind: true, ..self }
     }
 
     pub fn has_tls(&self) -> bool {
@@ -110,6 +127,10 @@ impl Contender {
             Program::Nginx => {
                 command.arg("-e").arg("/dev/null").arg("-p").arg(folder);
                 command.arg("-c").arg(file("nginx.conf", "")?);
+                if self.is_under_callgrind {
+                    // Whose answers from children do not come.
+                    command.args(["-g", "master_process off;"]);
+                }
             }
             Program::Haproxy => {
                 command.arg("-db").arg("-f").arg(file("haproxy.cfg", "")?);
@@ -129,17 +150,17 @@ impl Contender {
                 command.env("SLUICEGATE_LOG", "error").args(["run", "--config"]).arg(config);
             }
         }
-        Ok(command)
+        Ok(if self.is_under_callgrind { instructions::wrap(&command) } else { command })
     }
 
     /// The file that is run.
     pub fn binary(&self, lab: &Lab) -> Outcome<PathBuf> {
         match &self.program {
             Program::Forward(_) => Ok(std::env::current_exe()?),
-            Program::Nginx => find("nginx"),
-            Program::Haproxy => find("haproxy"),
+            Program::Nginx => installed("nginx"),
+            Program::Haproxy => installed("haproxy"),
             Program::Envoy => Ok(lab.peers().join("envoy/envoy").canonicalize()?),
-            Program::WsPair => find("node"),
+            Program::WsPair => installed("node"),
             Program::Sluicegate(_) => Ok(lab.sluicegate()),
         }
     }
@@ -180,7 +201,7 @@ fn tables(plugins: &[Plugin], lab: &Lab) -> Outcome<(String, String)> {
 }
 
 /// A program on the path, or where Debian has those for administrators.
-fn find(name: &str) -> Outcome<PathBuf> {
+fn installed(name: &str) -> Outcome<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());

@@ -72,7 +72,7 @@ fn measure(lab: &Lab, setting: &Setting) -> Outcome<Reading> {
     let proxy = lab.start(&Contender::with_no_ops(setting.plugins), setting.workers, setting.place)?;
     let mut crowd = Crowd::new(open_all(&proxy.plain, setting.sessions, false)?)?;
     let script = Script::messages(MESSAGE_BYTES);
-    let cost = paced(&mut crowd, &script, &lab.timetable(RATE), &|| proxy.cpu_time())?;
+    let cost = paced(&mut crowd, &script, &lab.timetable(RATE), &|| proxy.used())?;
     let mut reading = Reading::of_cost(&cost);
     // While the sessions are there.
     reading.values.push((MIB, proxy.memory_kib()? / 1024.0));

@@ -12,6 +12,7 @@ use rustls::ClientConfig;
 use tempfile::TempDir;
 
 use super::contender::Contender;
+use super::instructions;
 use crate::Outcome;
 use crate::load::Timetable;
 use crate::process::{Cpus, Place, Running};
@@ -57,6 +58,8 @@ pub struct Lab {
     plugins: PathBuf,
     length: Duration,
     late_max: f64,
+    /// So many times slower than columns say is the load; then it may be late, too.
+    pub slower: u32,
     /// Where memory is measured.
     pub sessions: usize,
 }
@@ -71,6 +74,7 @@ pub struct Ports {
 /// A contender that answers.
 pub struct Proxy {
     running: Running,
+    is_under_callgrind: bool,
     pub plain: Target,
     pub tls: Target,
     /// From its start to its first accepted connection.
@@ -95,6 +99,7 @@ impl Lab {
             plugins: arguments.plugins.clone(),
             length: Duration::from_secs_f64(arguments.seconds),
             late_max: arguments.late_max,
+            slower: 1,
             sessions: arguments.sessions,
         })
     }
@@ -125,11 +130,19 @@ impl Lab {
                 sleep(Duration::from_millis(10));
             }
         }
-        Ok(Proxy { running, plain, tls, started_in, _folder: folder })
+        Ok(Proxy {
+            running,
+            is_under_callgrind: contender.is_under_callgrind,
+            plain,
+            tls,
+            started_in,
+            _folder: folder,
+        })
     }
 
     pub fn timetable(&self, rate: u32) -> Timetable {
-        Timetable { rate, warm_up: WARM_UP, length: self.length, late_max: self.late_max }
+        let late_max = if self.slower > 1 { 1.0 } else { self.late_max };
+        Timetable { rate: rate / self.slower, warm_up: WARM_UP, length: self.length, late_max }
     }
 
     /// What programs are told that have no configuration: both ports, the backend's, the certificate and its key.
@@ -225,8 +238,12 @@ impl Proxy {
         self.running.id()
     }
 
-    pub fn cpu_time(&self) -> Outcome<Duration> {
-        self.running.cpu_time()
+    /// What it has used of a processor; under callgrind a nanosecond for each instruction.
+    pub fn used(&self) -> Outcome<Duration> {
+        match self.is_under_callgrind {
+            true => instructions::used(&self.running.processes()),
+            false => self.running.cpu_time(),
+        }
     }
 
     pub fn memory_kib(&self) -> Outcome<f64> {

@@ -6,6 +6,7 @@ mod column;
 mod contender;
 mod expectation;
 mod growth;
+pub mod instructions;
 mod lab;
 mod machine;
 pub mod profile;
@@ -57,6 +58,14 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
     }
     println!("\nEach round's readings: {}", results.path().display());
     Ok(())
+}
+
+fn by_name<T>(mut all: Vec<T>, name: &str, name_of: impl Fn(&T) -> &str) -> Outcome<T> {
+    let Some(found) = all.iter().position(|one| name_of(one) == name) else {
+        let names: Vec<_> = all.iter().map(name_of).collect();
+        return Err(format!("there is no {name}, but {}", names.join(", ")).into());
+    };
+    Ok(all.swap_remove(found))
 }
 
 /// Those that were asked for and work; the others are told.

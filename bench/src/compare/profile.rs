@@ -34,25 +34,15 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
-    let columns = column::all();
-    let column = columns.iter().find(|column| column.name == arguments.column);
-    let column = column.ok_or_else(|| {
-        let names: Vec<_> = columns.iter().map(|column| column.name).collect();
-        format!("there is no column {}, but {}", arguments.column, names.join(", "))
-    })?;
-    let contenders = contender::all();
-    let contender = contenders.iter().find(|contender| contender.name == arguments.contender);
-    let contender = contender.ok_or_else(|| {
-        let names: Vec<_> = contenders.iter().map(|contender| contender.name.as_str()).collect();
-        format!("there is no contender {}, but {}", arguments.contender, names.join(", "))
-    })?;
+    let column = column::find(&arguments.column)?;
+    let contender = contender::find(&arguments.contender)?;
 
     let lab = Lab::new(&arguments.lab)?;
     fs::create_dir_all(&arguments.lab.output)?;
     let file = arguments.lab.output.join(format!("{}-{}.perf", column.name, contender.name));
-    let proxy = lab.start(contender, 1, Place::Own)?;
+    let proxy = lab.start(&contender, 1, Place::Own)?;
     let perf = record(proxy.id(), &file)?;
-    let reading = column.measure(&lab, contender, &proxy)?;
+    let reading = column.measure(&lab, &contender, &proxy)?;
     end(perf)?;
     for (metric, value) in &reading.values {
         println!("{metric}: {value:.2}");
