@@ -4,11 +4,13 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::accept::{Accepted, Accepting, Acceptor, Peer};
 use crate::drain::Drain;
@@ -21,6 +23,9 @@ const HANDED_OVER_MAX: usize = 1_024;
 
 /// Swaps a worker has not begun to spread yet.
 const SWAPS_WAITING_MAX: usize = 4;
+
+/// Between two wake-ups of a worker that nothing wakes.
+const TICK: Duration = Duration::from_secs(1);
 
 /// A worker as others see it.
 pub struct Handle {
@@ -78,6 +83,7 @@ fn start_one(
             spawn_local(pass_drain_on(Rc::clone(&worker), drain));
             spawn_local(Arc::clone(&worker.snapshot().store).serve(worker.index));
             spawn_local(spread_swaps(Rc::clone(&worker), inbox.swaps));
+            spawn_local(tick());
             let acceptor = Acceptor { worker, own, others: peers.into() };
             spawn_local(serve_handed_over(acceptor.clone(), inbox.connections));
             accept(acceptor, inbox.sockets).await;
@@ -96,6 +102,16 @@ async fn accept(acceptor: Acceptor, mut sockets: mpsc::UnboundedReceiver<Accepti
 async fn serve_handed_over(acceptor: Acceptor, mut connections: mpsc::Receiver<Accepted>) {
     while let Some(accepted) = connections.recv().await {
         acceptor.take(accepted);
+    }
+}
+
+/// Whoever sets a timer that is due before all others has the runtime woken for it, by a system call and a turn of epoll,
+/// though it is awake: a handshake with a server would do so twice. With this no timeout of a second or more is the first.
+async fn tick() {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
     }
 }
 
