@@ -2,6 +2,7 @@
 
 mod copy;
 mod epoll;
+mod uring;
 
 use std::path::PathBuf;
 
@@ -29,11 +30,14 @@ enum Means {
     Copy,
     /// Non-blocking sockets, level-triggered, one buffer for all; no TLS
     Epoll,
+    /// The same with io_uring; no TLS
+    Uring,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     match arguments.means {
         Means::Copy => copy::run(arguments),
         Means::Epoll => epoll::run(arguments.port, arguments.backend),
+        Means::Uring => uring::run(arguments.port, arguments.backend),
     }
 }

@@ -38,7 +38,16 @@ enum Program {
     Envoy,
     /// Node's.
     WsPair,
-    Sluicegate(Vec<Plugin>),
+    Sluicegate(Build, Vec<Plugin>),
+}
+
+/// How Sluicegate is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Build {
+    /// `make release`
+    Release,
+    /// `make release-pgo`
+    ReleasePgo,
 }
 
 #[derive(Clone)]
@@ -63,6 +72,7 @@ const ROUTER: Plugin = Plugin {
 };
 
 pub fn all() -> Vec<Contender> {
+    use Build::{Release, ReleasePgo};
     let new = |name: &str, family, program| Contender {
         name: name.to_owned(),
         family,
@@ -71,16 +81,24 @@ pub fn all() -> Vec<Contender> {
     };
     vec![
         new("epoll", Family::Floor, Program::Forward("epoll")),
+        new("uring", Family::Floor, Program::Forward("uring")),
         new("copy", Family::Floor, Program::Forward("copy")),
         new("nginx", Family::Relay, Program::Nginx),
         new("haproxy", Family::Relay, Program::Haproxy),
         new("envoy", Family::Relay, Program::Envoy),
         new("ws-pair", Family::Messages, Program::WsPair),
-        new("sluicegate", Family::Relay, Program::Sluicegate(Vec::new())),
-        new("sluicegate-no-op", Family::Messages, Program::Sluicegate(vec![NO_OP])),
-        new("sluicegate-no-op-shared", Family::Messages, Program::Sluicegate(vec![NO_OP_SHARED])),
-        new("sluicegate-no-op-3", Family::Messages, Program::Sluicegate(vec![NO_OP; 3])),
-        new("sluicegate-hooks", Family::Requests, Program::Sluicegate(vec![ORIGIN_CHECK, ROUTER])),
+        new("sluicegate", Family::Relay, Program::Sluicegate(Release, Vec::new())),
+        new("sluicegate-no-op", Family::Messages, Program::Sluicegate(Release, vec![NO_OP])),
+        new("sluicegate-no-op-shared", Family::Messages, Program::Sluicegate(Release, vec![NO_OP_SHARED])),
+        new("sluicegate-no-op-3", Family::Messages, Program::Sluicegate(Release, vec![NO_OP; 3])),
+        new("sluicegate-hooks", Family::Requests, Program::Sluicegate(Release, vec![ORIGIN_CHECK, ROUTER])),
+        new("sluicegate-pgo", Family::Relay, Program::Sluicegate(ReleasePgo, Vec::new())),
+        new("sluicegate-pgo-no-op", Family::Messages, Program::Sluicegate(ReleasePgo, vec![NO_OP])),
+        new(
+            "sluicegate-pgo-hooks",
+            Family::Requests,
+            Program::Sluicegate(ReleasePgo, vec![ORIGIN_CHECK, ROUTER]),
+        ),
     ]
 }
 
@@ -93,7 +111,7 @@ pub fn find(name: &str) -> Outcome<Contender> {
 impl Contender {
     /// Sluicegate with so many plugins that let every message pass.
     pub fn with_no_ops(count: usize) -> Self {
-        let program = Program::Sluicegate(vec![NO_OP; count]);
+        let program = Program::Sluicegate(Build::Release, vec![NO_OP; count]);
         let name = format!("sluicegate with {count} plugins");
         Self { name, family: Family::Messages, program, is_under_callgrind: false }
     }
@@ -103,12 +121,12 @@ impl Contender {
     }
 
     pub fn has_tls(&self) -> bool {
-        !matches!(self.program, Program::Forward("epoll"))
+        !matches!(self.program, Program::Forward("epoll" | "uring"))
     }
 
     /// Which a session has of its own, at most; a worker has room for about ten thousand.
     pub fn instances_per_session(&self) -> usize {
-        if let Program::Sluicegate(plugins) = &self.program { plugins.len() } else { 0 }
+        if let Program::Sluicegate(_, plugins) = &self.program { plugins.len() } else { 0 }
     }
 
     /// Whether it is Sluicegate with something in it, whose binary and version are Sluicegate's.
@@ -143,7 +161,7 @@ impl Contender {
                 command.env("NODE_PATH", lab.peers().join("node_modules"));
                 command.arg(lab.templates().join("ws-pair.js")).args(lab.words(ports));
             }
-            Program::Sluicegate(plugins) => {
+            Program::Sluicegate(_, plugins) => {
                 let (names, tables) = tables(plugins, lab)?;
                 let config = file("sluicegate.toml", &tables)?;
                 fs::write(&config, fs::read_to_string(&config)?.replace("@PLUGINS@", &names))?;
@@ -161,7 +179,7 @@ impl Contender {
             Program::Haproxy => installed("haproxy"),
             Program::Envoy => Ok(lab.peers().join("envoy/envoy").canonicalize()?),
             Program::WsPair => installed("node"),
-            Program::Sluicegate(_) => Ok(lab.sluicegate()),
+            Program::Sluicegate(build, _) => lab.sluicegate(*build == Build::ReleasePgo),
         }
     }
 
@@ -179,7 +197,7 @@ impl Contender {
         // Some say where they are, too.
         let line = line.rsplit_once("version: ").map_or(line, |(_, version)| version);
         let plugins = match &self.program {
-            Program::Sluicegate(plugins) => plugins.iter().map(|plugin| plugin.file).collect(),
+            Program::Sluicegate(_, plugins) => plugins.iter().map(|plugin| plugin.file).collect(),
             _ => Vec::new(),
         };
         if plugins.is_empty() { line.to_owned() } else { format!("{line} with {}", plugins.join(", ")) }

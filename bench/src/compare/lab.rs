@@ -37,6 +37,9 @@ pub struct Arguments {
     /// Sluicegate
     #[arg(long, default_value = "target/release/sluicegate")]
     pub binary: PathBuf,
+    /// The same with profile-guided optimisation
+    #[arg(long, default_value = "target/pgo/sluicegate")]
+    pub binary_pgo: PathBuf,
     /// Where `sluicegate plugin build plugins/* tests/plugins/*` leaves its components
     #[arg(long, default_value = "target/plugins")]
     pub plugins: PathBuf,
@@ -55,6 +58,7 @@ pub struct Lab {
     client: Arc<ClientConfig>,
     folder: TempDir,
     sluicegate: PathBuf,
+    sluicegate_pgo: PathBuf,
     plugins: PathBuf,
     length: Duration,
     late_max: f64,
@@ -96,6 +100,7 @@ impl Lab {
             certificate,
             folder,
             sluicegate: arguments.binary.clone(),
+            sluicegate_pgo: arguments.binary_pgo.clone(),
             plugins: arguments.plugins.clone(),
             length: Duration::from_secs_f64(arguments.seconds),
             late_max: arguments.late_max,
@@ -195,8 +200,9 @@ impl Lab {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers")
     }
 
-    pub fn sluicegate(&self) -> PathBuf {
-        self.sluicegate.clone()
+    pub fn sluicegate(&self, pgo: bool) -> Outcome<PathBuf> {
+        let file = if pgo { &self.sluicegate_pgo } else { &self.sluicegate };
+        file.canonicalize().map_err(|error| format!("{}: {error}", file.display()).into())
     }
 
     pub fn plugin(&self, file: &str) -> Outcome<PathBuf> {
