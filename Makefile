@@ -29,6 +29,10 @@ release: ## the binary, at target/release/sluicegate
 	@echo "== building the proxy (wasmtime takes some minutes the first time)"
 	cargo build --release --package sluicegate
 
+release-pgo: setup-wasm release ## the same by profile-guided optimisation, at target/pgo/sluicegate; takes three times as long
+	$(RELEASE) plugin build plugins/* tests/plugins/*
+	@scripts/release-pgo.sh
+
 plugins: release setup-wasm ## every reference plugin, at target/plugins/NAME.wasm
 	@echo "== building the reference plugins"
 	$(RELEASE) plugin build plugins/*
@@ -77,4 +81,4 @@ setup-wasm: ## a compiler for wasm32-unknown-unknown, where there is none
 setup-peers: ## what the tests talk to: Node ws, Python websockets
 	@tests/peers/setup.sh
 
-.PHONY: help run test lint release plugins example-javascript bench profile instructions bench-plugins bench-idle conformance conformance-tls soak setup-wasm setup-peers
+.PHONY: help run test lint release release-pgo plugins example-javascript bench profile instructions bench-plugins bench-idle conformance conformance-tls soak setup-wasm setup-peers

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ pub struct Arguments {
     /// The share of operations that may begin late before a round does not count; 1 lets all count
     #[arg(long, default_value_t = 0.01)]
     pub late_max: f64,
-    /// Where each round's readings are written to, as lines of JSON
+    /// Where each round's readings are written to, as lines of JSON, and where Sluicegate keeps compiled plugins
     #[arg(long, default_value = "target/bench")]
     pub output: PathBuf,
 }
@@ -60,6 +60,7 @@ pub struct Lab {
     sluicegate: PathBuf,
     sluicegate_pgo: PathBuf,
     plugins: PathBuf,
+    plugin_cache: PathBuf,
     length: Duration,
     late_max: f64,
     /// So many times slower than columns say is the load; then it may be late, too.
@@ -102,6 +103,7 @@ impl Lab {
             sluicegate: arguments.binary.clone(),
             sluicegate_pgo: arguments.binary_pgo.clone(),
             plugins: arguments.plugins.clone(),
+            plugin_cache: path::absolute(arguments.output.join("plugin-cache"))?,
             length: Duration::from_secs_f64(arguments.seconds),
             late_max: arguments.late_max,
             slower: 1,
@@ -180,7 +182,7 @@ impl Lab {
             ("@CERTIFICATE@", path(&self.certificate.certificate)),
             ("@KEY@", path(&self.certificate.key)),
             ("@CERTIFICATE_AND_KEY@", path(&self.certificate.both)),
-            ("@PLUGIN_CACHE@", path(&self.folder.path().join("plugin-cache"))),
+            ("@PLUGIN_CACHE@", path(&self.plugin_cache)),
         ];
         let mut text = fs::read_to_string(self.templates().join(name))? + more;
         for (word, value) in words {
