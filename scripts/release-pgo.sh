@@ -27,7 +27,7 @@ counting=$folder/counting/$host/release/sluicegate
 profiled=$folder/profiled/$host/release/sluicegate
 load() { # COLUMNS
   LLVM_PROFILE_FILE=$folder/load/$1/%p target/release/sluicegate-bench compare --binary "$counting" \
-    --contenders sluicegate,sluicegate-no-op,sluicegate-hooks --only "$1" --rounds 1 --late-max 1 --output "$folder/load" >/dev/null
+    --contenders sluicegate,sluicegate-no-op,sluicegate-hooks --only "$1" --rounds 1 --late-max 1 --stolen-max inf --output "$folder/load" >/dev/null
 }
 
 echo "== building the proxy so that it counts"

@@ -58,9 +58,8 @@ pub fn run(lab: &Lab, rounds: usize, results: &mut Results) -> Outcome<()> {
         for round in 0..rounds {
             for &point in series.points {
                 eprintln!("{name}, round {}: {point}", round + 1);
-                let reading =
-                    measure(lab, &(series.setting)(point)).unwrap_or_else(|error| Reading::failed(&*error));
-                results.add(&name, &point.to_string(), round, reading)?;
+                let measure = || measure(lab, &(series.setting)(point));
+                lab.until_counted(measure, |reading| results.add(&name, &point.to_string(), round, reading))?;
             }
         }
         print(series, &name, results);

@@ -12,7 +12,8 @@ use rustls::ClientConfig;
 use tempfile::TempDir;
 
 use super::contender::Contender;
-use super::instructions;
+use super::results::Reading;
+use super::{instructions, machine};
 use crate::Outcome;
 use crate::load::Timetable;
 use crate::process::{Cpus, Place, Running};
@@ -23,8 +24,12 @@ use crate::tls::Certificate;
 const WARM_UP: Duration = Duration::from_secs(1);
 /// For a contender to answer, if its plugins are compiled first.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
+/// At a measurement, until one counts.
+const ATTEMPTS: usize = 5;
+/// Before the next, for what disturbed the last to be over.
+const ATTEMPT_PAUSE: Duration = Duration::from_secs(3);
 /// Between two attempts to connect to one that is starting.
-const ATTEMPT_PERIOD: Duration = Duration::from_micros(500);
+const CONNECT_PERIOD: Duration = Duration::from_micros(500);
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -46,6 +51,9 @@ pub struct Arguments {
     /// The share of operations that may begin late before a round does not count; 1 lets all count
     #[arg(long, default_value_t = 0.01)]
     pub late_max: f64,
+    /// The share of a processor that the host of a virtual machine may take from it before a round does not count
+    #[arg(long, default_value_t = 0.03)]
+    pub stolen_max: f64,
     /// Where each round's readings are written to, as lines of JSON, and where Sluicegate keeps compiled plugins
     #[arg(long, default_value = "target/bench")]
     pub output: PathBuf,
@@ -63,6 +71,7 @@ pub struct Lab {
     plugin_cache: PathBuf,
     length: Duration,
     late_max: f64,
+    stolen_max: f64,
     /// So many times slower than columns say is the load; then it may be late, too.
     pub slower: u32,
     /// Where memory is measured.
@@ -106,6 +115,7 @@ impl Lab {
             plugin_cache: path::absolute(arguments.output.join("plugin-cache"))?,
             length: Duration::from_secs_f64(arguments.seconds),
             late_max: arguments.late_max,
+            stolen_max: arguments.stolen_max,
             slower: 1,
             sessions: arguments.sessions,
         })
@@ -123,7 +133,7 @@ impl Lab {
             if running.has_ended() || begin.elapsed() > START_TIME_MAX {
                 return Err(format!("did not start: {}", fs::read_to_string(&log)?.trim()).into());
             }
-            sleep(ATTEMPT_PERIOD);
+            sleep(CONNECT_PERIOD);
         }
         let started_in = begin.elapsed();
         let plain = Target { port: ports.plain, tls: None };
@@ -145,6 +155,33 @@ impl Lab {
             started_in,
             _folder: folder,
         })
+    }
+
+    /// Measures until a reading counts, and gives each to `keep`.
+    pub fn until_counted(
+        &self,
+        measure: impl Fn() -> Outcome<Reading>,
+        mut keep: impl FnMut(Reading) -> Outcome<()>,
+    ) -> Outcome<()> {
+        for attempt in 1..=ATTEMPTS {
+            let (begin, stolen) = (Instant::now(), machine::stolen());
+            let mut reading = measure().unwrap_or_else(|error| Reading::failed(&*error));
+            let share = machine::stolen().saturating_sub(stolen).div_duration_f64(begin.elapsed());
+            if share > self.stolen_max {
+                reading
+                    .flaw
+                    .get_or_insert_with(|| format!("{:.1} % of a processor was stolen", share * 100.0));
+            }
+            let counts = reading.flaw.is_none();
+            keep(reading)?;
+            if counts {
+                break;
+            }
+            if attempt < ATTEMPTS {
+                sleep(ATTEMPT_PAUSE);
+            }
+        }
+        Ok(())
     }
 
     pub fn timetable(&self, rate: u32) -> Timetable {

@@ -17,12 +17,9 @@ use clap::Args;
 use self::column::Column;
 use self::contender::Contender;
 use self::lab::Lab;
-use self::results::{Reading, Results};
+use self::results::Results;
 use crate::Outcome;
 use crate::process::Place;
-
-/// At a measurement, until one counts.
-const ATTEMPTS: usize = 3;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -100,17 +97,9 @@ fn measure(
 ) -> Outcome<()> {
     for turn in 0..contenders.len() {
         let contender = contenders[(turn + round) % contenders.len()];
-        for attempt in 1..=ATTEMPTS {
-            eprintln!("{}, round {}: {}", column.name, round + 1, contender.name);
-            let reading =
-                lab.start(contender, 1, Place::Own).and_then(|proxy| column.measure(lab, contender, &proxy));
-            let reading = reading.unwrap_or_else(|error| Reading::failed(&*error));
-            let counts = reading.flaw.is_none();
-            results.add(column.name, &contender.name, round, reading)?;
-            if counts || attempt == ATTEMPTS {
-                break;
-            }
-        }
+        eprintln!("{}, round {}: {}", column.name, round + 1, contender.name);
+        let measure = || column.measure(lab, contender, &lab.start(contender, 1, Place::Own)?);
+        lab.until_counted(measure, |reading| results.add(column.name, &contender.name, round, reading))?;
     }
     Ok(())
 }
