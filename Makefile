@@ -51,7 +51,7 @@ profile: setup-wasm release ## where the proxy's time goes: make profile COLUMN=
 	cargo run --release --package sluicegate-bench -- profile $(COLUMN) $(CONTENDER) $(ARGUMENTS)
 
 instructions: release ## how many instructions an operation takes, beside nginx, by callgrind
-	@bench/peers/setup.sh
+	@bench/peers/setup.sh valgrind
 	cargo run --release --package sluicegate-bench -- instructions $(ARGUMENTS)
 
 bench-plugins: setup-wasm release ## what a plugin costs per request, message and session

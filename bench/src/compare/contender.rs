@@ -42,8 +42,8 @@ enum Program {
 }
 
 /// How Sluicegate is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Build {
+#[derive(Debug, Clone, Copy)]
+pub enum Build {
     /// `make release`
     Release,
     /// `make release-pgo`
@@ -62,7 +62,7 @@ const NO_OP: Plugin = Plugin { file: "test-forward.wasm", settings: "{}", isolat
 const NO_OP_SHARED: Plugin = Plugin { isolation: "shared", ..NO_OP };
 const ORIGIN_CHECK: Plugin = Plugin {
     file: "origin-check.wasm",
-    settings: r#"{ allow = ["https://app.example.com", "https://*.example.org"] }"#,
+    settings: r#"{ allow = ["@ORIGIN@", "https://*.example.org"] }"#,
     isolation: "session",
 };
 const ROUTER: Plugin = Plugin {
@@ -179,7 +179,7 @@ impl Contender {
             Program::Haproxy => installed("haproxy"),
             Program::Envoy => Ok(lab.peers().join("envoy/envoy").canonicalize()?),
             Program::WsPair => installed("node"),
-            Program::Sluicegate(build, _) => lab.sluicegate(*build == Build::ReleasePgo),
+            Program::Sluicegate(build, _) => lab.sluicegate(*build),
         }
     }
 

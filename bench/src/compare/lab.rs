@@ -11,7 +11,7 @@ use clap::Args;
 use rustls::ClientConfig;
 use tempfile::TempDir;
 
-use super::contender::Contender;
+use super::contender::{Build, Contender};
 use super::results::Reading;
 use super::{instructions, machine};
 use crate::Outcome;
@@ -20,6 +20,7 @@ use crate::process::{Cpus, Place, Running};
 use crate::script::{Listener, Script};
 use crate::session::{Session, Target};
 use crate::tls::Certificate;
+use crate::wire::ORIGIN;
 
 const WARM_UP: Duration = Duration::from_secs(1);
 /// For a contender to answer, if its plugins are compiled first.
@@ -163,7 +164,10 @@ impl Lab {
         measure: impl Fn() -> Outcome<Reading>,
         mut keep: impl FnMut(Reading) -> Outcome<()>,
     ) -> Outcome<()> {
-        for attempt in 1..=ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                sleep(ATTEMPT_PAUSE);
+            }
             let (begin, stolen) = (Instant::now(), machine::stolen());
             let mut reading = measure().unwrap_or_else(|error| Reading::failed(&*error));
             let share = machine::stolen().saturating_sub(stolen).div_duration_f64(begin.elapsed());
@@ -176,9 +180,6 @@ impl Lab {
             keep(reading)?;
             if counts {
                 break;
-            }
-            if attempt < ATTEMPTS {
-                sleep(ATTEMPT_PAUSE);
             }
         }
         Ok(())
@@ -219,6 +220,7 @@ impl Lab {
             ("@CERTIFICATE@", path(&self.certificate.certificate)),
             ("@KEY@", path(&self.certificate.key)),
             ("@CERTIFICATE_AND_KEY@", path(&self.certificate.both)),
+            ("@ORIGIN@", ORIGIN.to_owned()),
             ("@PLUGIN_CACHE@", path(&self.plugin_cache)),
         ];
         let mut text = fs::read_to_string(self.templates().join(name))? + more;
@@ -239,8 +241,11 @@ impl Lab {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers")
     }
 
-    pub fn sluicegate(&self, pgo: bool) -> Outcome<PathBuf> {
-        let file = if pgo { &self.sluicegate_pgo } else { &self.sluicegate };
+    pub fn sluicegate(&self, build: Build) -> Outcome<PathBuf> {
+        let file = match build {
+            Build::Release => &self.sluicegate,
+            Build::ReleasePgo => &self.sluicegate_pgo,
+        };
         file.canonicalize().map_err(|error| format!("{}: {error}", file.display()).into())
     }
 
